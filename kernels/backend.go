@@ -12,7 +12,7 @@ const Version = "verbatim/1"
 
 // Constants of SPEC.md that shape reductions. They are part of Version.
 const (
-	SegmentElements = 256 // section 4: elements that share an activation scale
+	SegmentElements = 128 // section 4: elements that share an activation scale
 	SplitPositions  = 128 // section 8: positions of one attention split
 )
 
