@@ -155,9 +155,9 @@ func RowBytes(t Type, cols int) (int, error) {
 		return 0, fmt.Errorf("quant: a row of %d values is not a positive multiple of the %d in a block of %v", cols, f.elements, t)
 	}
 	blocks := cols / f.elements
-	const rowBytesMax = 1 << 40
+	const rowBytesMax = 1 << 30
 	if blocks > rowBytesMax/f.bytes {
-		return 0, fmt.Errorf("quant: a row of %d values of %v exceeds %d bytes", cols, t, int64(rowBytesMax))
+		return 0, fmt.Errorf("quant: a row of %d values of %v exceeds %d bytes", cols, t, rowBytesMax)
 	}
 	return blocks * f.bytes, nil
 }
