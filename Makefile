@@ -1,0 +1,61 @@
+# Verbatim. `make help` lists the targets.
+GO      ?= go
+BIN     := bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+export CGO_ENABLED = 0
+
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench generate generate-check models e2e clean
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+demo: build ## a local network, a process that asks a model, receipts verified, a forgery refused
+	$(BIN)/verbatim demo
+
+build: ## bin/verbatim and bin/verbatim-verify
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/verbatim ./cmd/verbatim-verify
+
+test: ## unit tests (quick; with VERBATIM_SHARED=DIR also those that need reference models)
+	$(GO) test ./...
+
+check: fmt vet tidy cross ## what a contributor must remember: format, vet, the rules of the house, cross-builds
+
+fmt:
+	@out=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$out" || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+tidy: ## import table, confinement, determinism rules (internal/tidy)
+	$(GO) test -count=1 ./internal/tidy
+
+cross: ## the binary builds for amd64 v1 and v3, for arm64, and without assembly
+	GOARCH=amd64 GOAMD64=v1 $(GO) build -o /dev/null ./cmd/verbatim
+	GOARCH=amd64 GOAMD64=v3 $(GO) build -o /dev/null ./cmd/verbatim
+	GOARCH=arm64 $(GO) build -o /dev/null ./cmd/verbatim
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/verbatim
+	$(GO) build -tags purego -o /dev/null ./cmd/verbatim
+
+race: ## unit tests under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+fuzz: ## every fuzz target for TIME (default 30s) each
+	@internal/fuzz.sh $(or $(TIME),30s)
+
+bench: ## measurements, each beside a peer or a limit
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./kernels/cpu
+	$(GO) run ./cmd/verbatim info
+
+generate: ## assembly, the storyteller module (leaves no diff)
+	$(GO) generate ./...
+
+models: build ## fetches a real instruct model for the longer tests (98 MB)
+	@models/fetch.sh
+
+e2e: build ## other people's software against ours (needs node, npm; arm64 runs under qemu-user)
+	@e2e/run.sh
+
+clean: ## removes what was built
+	rm -rf $(BIN)
