@@ -82,8 +82,8 @@ func TestTagLimits(t *testing.T) {
 		{"longest", Tags{{text(TagNameBytesMax), text(TagValueBytesMax)}}, true},
 		{"name too long", Tags{{text(TagNameBytesMax + 1), "v"}}, false},
 		{"value too long", Tags{{"n", text(TagValueBytesMax + 1)}}, false},
-		{"empty name", Tags{{"", "v"}}, false},
-		{"empty value", Tags{{"n", ""}}, false},
+		{"empty name", Tags{{"", "v"}}, true},
+		{"empty value", Tags{{"n", ""}}, true},
 	} {
 		if err := test.tags.Check(); (err == nil) != test.ok {
 			t.Errorf("%s: %v", test.name, err)

@@ -78,19 +78,15 @@ func (t Tags) Append(name, value string) Tags {
 	return append(t[:len(t):len(t)], Tag{name, value})
 }
 
-// Check tells which limit t breaks, if any. Empty names and values break the ANS-104 limits too.
+// Check tells which limit t breaks, if any. Empty names and values pass: ANS-104 forbids them, the network does not.
 func (t Tags) Check() error {
 	if len(t) > TagsMax {
 		return fmt.Errorf("tags: %d of them, limit %d", len(t), TagsMax)
 	}
 	for i, tag := range t {
 		switch {
-		case tag.Name == "":
-			return fmt.Errorf("tag %d: empty name", i)
 		case len(tag.Name) > TagNameBytesMax:
 			return fmt.Errorf("tag %d: name of %d bytes, limit %d", i, len(tag.Name), TagNameBytesMax)
-		case tag.Value == "":
-			return fmt.Errorf("tag %d %q: empty value", i, clip(tag.Name))
 		case len(tag.Value) > TagValueBytesMax:
 			return fmt.Errorf("tag %d %q: value of %d bytes, limit %d", i, clip(tag.Name), len(tag.Value), TagValueBytesMax)
 		}
