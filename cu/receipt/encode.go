@@ -1,0 +1,219 @@
+package receipt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"verbatim/cu/ao"
+)
+
+// Magic begins the encoding of a receipt; its last byte is the version.
+const Magic = "VBRCPT\x00\x01"
+
+// Domains keep a digest or signature of one kind from being taken for one of another kind.
+const (
+	inputDomain     = "verbatim/input/1\n"
+	receiptDomain   = "verbatim/receipt/1\n"
+	signatureDomain = "verbatim/receipt-signature/1\n"
+)
+
+// Limits of a receipt. They bound what a decoder allocates and what a process can make a log grow by.
+const (
+	InferencesMax      = 1024     // inferences of one evaluation
+	TranscriptBytesMax = 16 << 20 // encoding of one transcript
+	RefusalBytesMax    = 1024
+	TextBytesMax       = 256      // module format, fault, device, build
+	ReceiptBytesMax    = 64 << 20 // encoding of one receipt
+)
+
+// Kinds of an inference in the encoding.
+const (
+	kindTranscript = 0
+	kindRefusal    = 1
+)
+
+// appendBody appends everything that is signed: all fields but the signature, in the order of the struct.
+func (r *Receipt) appendBody(to []byte) []byte {
+	w := writer{to: append(to, Magic...)}
+	w.fixed(r.Signer[:])
+	w.uint64(r.Sequence)
+	w.fixed(r.Previous[:])
+	w.fixed(r.Process[:])
+	w.fixed(r.Message[:])
+	w.fixed(r.Assignment[:])
+	w.uint64(uint64(r.Epoch))
+	w.uint64(uint64(r.Nonce))
+	w.fixed(r.Module[:])
+	w.fixed(r.ModuleDigest[:])
+	w.bytes([]byte(r.ModuleFormat))
+	w.uint64(r.GasMax)
+	w.uint64(r.MemoryBytesMax)
+	w.memory(r.MemoryBefore)
+	w.fixed(r.Input[:])
+	w.memory(r.MemoryAfter)
+	w.fixed(r.Result[:])
+	w.uint64(r.Gas)
+	w.bytes([]byte(r.Fault))
+	w.uint32(uint32(len(r.Inferences)))
+	for _, inference := range r.Inferences {
+		if inference.Transcript != nil {
+			w.to = append(w.to, kindTranscript)
+			w.bytes(inference.Transcript)
+		} else {
+			w.to = append(w.to, kindRefusal)
+			w.bytes([]byte(inference.Refusal))
+		}
+	}
+	w.bytes([]byte(r.Device))
+	w.bytes([]byte(r.Build))
+	return w.to
+}
+
+// Encode gives the one encoding of r. It fails if r breaks a limit.
+func (r *Receipt) Encode() ([]byte, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	encoded := append(r.appendBody(nil), r.Signature[:]...)
+	if len(encoded) > ReceiptBytesMax {
+		return nil, fmt.Errorf("receipt: %d bytes encoded, limit %d", len(encoded), ReceiptBytesMax)
+	}
+	return encoded, nil
+}
+
+// Decode reads an encoding. It checks the form and not the signature: see Verify.
+func Decode(encoded []byte) (*Receipt, error) {
+	if len(encoded) > ReceiptBytesMax {
+		return nil, fmt.Errorf("receipt: %d bytes, limit %d", len(encoded), ReceiptBytesMax)
+	}
+	if len(encoded) < len(Magic) || string(encoded[:len(Magic)]) != Magic {
+		return nil, fmt.Errorf("receipt: it does not begin with %q (another version, or no receipt)", Magic)
+	}
+	r, in := new(Receipt), reader{rest: encoded[len(Magic):]}
+	in.fixed(r.Signer[:])
+	r.Sequence = in.uint64()
+	in.fixed(r.Previous[:])
+	r.Process, r.Message, r.Assignment = ao.ID(in.digest()), ao.ID(in.digest()), ao.ID(in.digest())
+	r.Epoch, r.Nonce = int64(in.uint64()), int64(in.uint64())
+	r.Module, r.ModuleDigest = ao.ID(in.digest()), in.digest()
+	r.ModuleFormat = string(in.bytes("module format", TextBytesMax))
+	r.GasMax, r.MemoryBytesMax = in.uint64(), in.uint64()
+	r.MemoryBefore, r.Input, r.MemoryAfter, r.Result = in.memory(), in.digest(), in.memory(), in.digest()
+	r.Gas = in.uint64()
+	r.Fault = string(in.bytes("fault", TextBytesMax))
+	for count := in.count("inferences", InferencesMax); count > 0 && in.err == nil; count-- {
+		r.Inferences = append(r.Inferences, in.inference())
+	}
+	r.Device = string(in.bytes("device", TextBytesMax))
+	r.Build = string(in.bytes("build", TextBytesMax))
+	in.fixed(r.Signature[:])
+	if err := in.end(); err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	return r, r.check()
+}
+
+// writer appends the parts of an encoding: integers little-endian, byte strings after their length.
+type writer struct{ to []byte }
+
+func (w *writer) fixed(value []byte)  { w.to = append(w.to, value...) }
+func (w *writer) uint32(value uint32) { w.to = binary.LittleEndian.AppendUint32(w.to, value) }
+func (w *writer) uint64(value uint64) { w.to = binary.LittleEndian.AppendUint64(w.to, value) }
+
+func (w *writer) bytes(value []byte) {
+	if len(value) > math.MaxUint32 {
+		panic("receipt: internal error: byte string of 4 GiB")
+	}
+	w.uint32(uint32(len(value)))
+	w.to = append(w.to, value...)
+}
+
+func (w *writer) memory(value Memory) {
+	w.fixed(value.Digest[:])
+	w.uint64(value.Bytes)
+}
+
+var errShort = errors.New("it ends too early")
+
+// reader takes the parts of an encoding apart. After the first error it gives zero values only.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+// take gives the next n bytes, as a part of the input.
+func (in *reader) take(n int) []byte {
+	if in.err == nil && n > len(in.rest) {
+		in.err = errShort
+	}
+	if in.err != nil {
+		return nil
+	}
+	taken := in.rest[:n:n]
+	in.rest = in.rest[n:]
+	return taken
+}
+
+func (in *reader) fixed(value []byte) { copy(value, in.take(len(value))) }
+
+func (in *reader) digest() (value Digest) {
+	in.fixed(value[:])
+	return value
+}
+
+func (in *reader) memory() Memory { return Memory{Digest: in.digest(), Bytes: in.uint64()} }
+
+func (in *reader) uint32() uint32 {
+	if taken := in.take(4); taken != nil {
+		return binary.LittleEndian.Uint32(taken)
+	}
+	return 0
+}
+
+func (in *reader) uint64() uint64 {
+	if taken := in.take(8); taken != nil {
+		return binary.LittleEndian.Uint64(taken)
+	}
+	return 0
+}
+
+func (in *reader) count(what string, countMax int) int {
+	count := in.uint32()
+	if in.err == nil && uint64(count) > uint64(countMax) {
+		in.err = fmt.Errorf("%d %s, limit %d", count, what, countMax)
+	}
+	return int(count)
+}
+
+// bytes gives a copy of the next byte string, never nil.
+func (in *reader) bytes(what string, bytesMax int) []byte {
+	length := in.uint32()
+	if in.err == nil && uint64(length) > uint64(bytesMax) {
+		in.err = fmt.Errorf("%s of %d bytes, limit %d", what, length, bytesMax)
+	}
+	return append([]byte{}, in.take(int(length))...)
+}
+
+func (in *reader) inference() Inference {
+	kind := in.take(1)
+	switch {
+	case kind == nil:
+	case kind[0] == kindTranscript:
+		return Inference{Transcript: in.bytes("transcript", TranscriptBytesMax)}
+	case kind[0] == kindRefusal:
+		return Inference{Refusal: string(in.bytes("refusal", RefusalBytesMax))}
+	default:
+		in.err = fmt.Errorf("inference of kind %d, want %d or %d", kind[0], kindTranscript, kindRefusal)
+	}
+	return Inference{}
+}
+
+// end reports the first error, or bytes that nothing has asked for.
+func (in *reader) end() error {
+	if in.err == nil && len(in.rest) != 0 {
+		in.err = fmt.Errorf("%d bytes too many", len(in.rest))
+	}
+	return in.err
+}

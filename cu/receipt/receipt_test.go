@@ -1,0 +1,145 @@
+package receipt_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"strings"
+	"testing"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/receipt"
+)
+
+func signed(t testing.TB) receipt.Receipt {
+	t.Helper()
+	r, _, _, _ := sample("p", 3)
+	r.Sequence, r.Previous = 5, receipt.Digest{1, 2, 3}
+	if err := r.Sign(key()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func encode(t testing.TB, r *receipt.Receipt) []byte {
+	t.Helper()
+	encoded, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+func TestRoundTrip(t *testing.T) {
+	r := signed(t)
+	encoded := encode(t, &r)
+	back, err := receipt.Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := encode(t, back); !bytes.Equal(again, encoded) {
+		t.Errorf("encode(decode(x)):\n got %x\nwant %x", again, encoded)
+	}
+	if back.Digest() != r.Digest() || back.Verify() != nil {
+		t.Errorf("digest %s, want %s; verify: %v", back.Digest(), r.Digest(), back.Verify())
+	}
+}
+
+// Every truncation is refused; every flipped bit is refused by the decoder or by the signature.
+func TestDamageIsNoticed(t *testing.T) {
+	r := signed(t)
+	encoded := encode(t, &r)
+	for n := range encoded {
+		if _, err := receipt.Decode(encoded[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes decode", n, len(encoded))
+		}
+	}
+	if _, err := receipt.Decode(append(bytes.Clone(encoded), 0)); err == nil {
+		t.Error("a byte too many is accepted")
+	}
+	for bit := range 8 * len(encoded) {
+		flipped := bytes.Clone(encoded)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		back, err := receipt.Decode(flipped)
+		if err == nil {
+			err = back.Verify()
+			if !errors.Is(err, receipt.ErrSignature) {
+				t.Errorf("bit %d of byte %d flipped: %v", bit%8, bit/8, err)
+			}
+		}
+	}
+}
+
+func TestSignatureNamesItsSigner(t *testing.T) {
+	r := signed(t)
+	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize))
+	copy(r.Signer[:], other.Public().(ed25519.PublicKey))
+	if err := r.Verify(); !errors.Is(err, receipt.ErrSignature) {
+		t.Errorf("with another signer's key: %v", err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	text := func(bytes int) string { return strings.Repeat("x", bytes) }
+	for _, test := range []struct {
+		name   string
+		change func(*receipt.Receipt)
+		ok     bool
+	}{
+		{"as it is", func(*receipt.Receipt) {}, true},
+		{"longest texts", func(r *receipt.Receipt) { r.Device, r.Build = text(receipt.TextBytesMax), text(receipt.TextBytesMax) }, true},
+		{"device too long", func(r *receipt.Receipt) { r.Device = text(receipt.TextBytesMax + 1) }, false},
+		{"build too long", func(r *receipt.Receipt) { r.Build = text(receipt.TextBytesMax + 1) }, false},
+		{"fault too long", func(r *receipt.Receipt) { r.Fault = text(receipt.TextBytesMax + 1) }, false},
+		{"format too long", func(r *receipt.Receipt) { r.ModuleFormat = text(receipt.TextBytesMax + 1) }, false},
+		{"longest refusal", func(r *receipt.Receipt) { r.Inferences[1].Refusal = text(receipt.RefusalBytesMax) }, true},
+		{"refusal too long", func(r *receipt.Receipt) { r.Inferences[1].Refusal = text(receipt.RefusalBytesMax + 1) }, false},
+		{"longest transcript", func(r *receipt.Receipt) { r.Inferences[0].Transcript = []byte(text(receipt.TranscriptBytesMax)) }, true},
+		{"transcript too long", func(r *receipt.Receipt) { r.Inferences[0].Transcript = []byte(text(receipt.TranscriptBytesMax + 1)) }, false},
+		{"transcript and refusal", func(r *receipt.Receipt) { r.Inferences[0].Refusal = "no" }, false},
+		{"neither", func(r *receipt.Receipt) { r.Inferences[1].Refusal = "" }, false},
+		{"most inferences", func(r *receipt.Receipt) { r.Inferences = make([]receipt.Inference, receipt.InferencesMax); refuse(r) }, true},
+		{"too many inferences", func(r *receipt.Receipt) { r.Inferences = make([]receipt.Inference, receipt.InferencesMax+1); refuse(r) }, false},
+		{"boot", func(r *receipt.Receipt) { r.Nonce, r.Assignment = receipt.BootNonce, ao.ID{} }, true},
+		{"boot with assignment", func(r *receipt.Receipt) { r.Nonce = receipt.BootNonce }, false},
+		{"no assignment", func(r *receipt.Receipt) { r.Assignment = ao.ID{} }, false},
+		{"nonce below boot", func(r *receipt.Receipt) { r.Nonce = receipt.BootNonce - 1 }, false},
+		{"negative epoch", func(r *receipt.Receipt) { r.Epoch = -1 }, false},
+		{"previous at sequence 0", func(r *receipt.Receipt) { r.Sequence = 0 }, false},
+		{"no previous", func(r *receipt.Receipt) { r.Previous = receipt.Digest{} }, false},
+	} {
+		r := signed(t)
+		test.change(&r)
+		encoded, err := r.Encode()
+		if (err == nil) != test.ok {
+			t.Errorf("%s: %v", test.name, short(err))
+		}
+		if err == nil {
+			if _, err := receipt.Decode(encoded); err != nil {
+				t.Errorf("%s: decode: %v", test.name, short(err))
+			}
+		}
+	}
+}
+
+func refuse(r *receipt.Receipt) {
+	for i := range r.Inferences {
+		r.Inferences[i].Refusal = "no"
+	}
+}
+
+// FuzzDecode looks for bytes that decode and yet are not the one encoding of what they give.
+func FuzzDecode(f *testing.F) {
+	r := signed(f)
+	f.Add(encode(f, &r))
+	f.Add([]byte(receipt.Magic))
+	f.Fuzz(func(t *testing.T, encoded []byte) {
+		r, err := receipt.Decode(encoded)
+		if err != nil {
+			return
+		}
+		if again, err := r.Encode(); err != nil || !bytes.Equal(again, encoded) {
+			t.Errorf("%x came back as %x, %v", encoded, again, err)
+		}
+	})
+}
