@@ -1,0 +1,186 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"verbatim/models/gguf"
+)
+
+// architecture is the only general.architecture that is supported.
+const architecture = "llama"
+
+// Limits on hyperparameters, far above published models. They keep later size
+// computations in range.
+const (
+	LayersMax        = 1024
+	DimMax           = 1 << 16
+	HiddenMax        = 1 << 20
+	HeadsMax         = 1024
+	ContextTokensMax = 1 << 24
+)
+
+// RopeBaseDefault is the base of files without llama.rope.freq_base.
+const RopeBaseDefault = 10000
+
+// Hyperparameters are the sizes and constants of a Llama model.
+type Hyperparameters struct {
+	Architecture     string
+	Name             string // general.name; for people
+	Layers           int
+	Dim              int // of the residual stream
+	Hidden           int // of the feed-forward part
+	Heads            int // of queries
+	KVHeads          int // of keys and values; divides Heads
+	HeadDim          int
+	Vocab            int
+	ContextTokensMax int
+	NormEpsilon      float32
+	RopeBase         float32
+	RopeDim          int       // leading values of a head that are rotated; even
+	RopeFactors      []float32 // RopeDim/2 divisors of the frequencies; nil when the file has none
+	Tied             bool      // the output head is the token embedding
+}
+
+func checkArchitecture(file *gguf.File) error {
+	name, err := file.String("general.architecture")
+	if err != nil {
+		return err
+	}
+	if name != architecture {
+		return fmt.Errorf("model: key \"general.architecture\" is %q, which is not supported (supported: %s)", name, architecture)
+	}
+	return nil
+}
+
+// knownKeys are the keys under "llama." that are read, and those that are known
+// not to change the arithmetic. A file with any other is refused, because a key
+// that is not understood may change what the weights mean.
+func knownKey(key string) bool {
+	switch key {
+	case "context_length", "embedding_length", "block_count", "feed_forward_length",
+		"attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
+		"attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
+		"rope.scaling.type", "rope.scaling.factor", "rope.scale_linear", "expert_count", "expert_used_count":
+		return true // read below
+	case "vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned":
+		return true // of no effect once rope scaling is refused
+	}
+	return false
+}
+
+// metadata reads the llama.* keys of a file and keeps the first error.
+type metadata struct {
+	file *gguf.File
+	err  error
+}
+
+func (m *metadata) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// count reads an integer from 1 to countMax; otherwise applies when the key is
+// absent and 0 means that it may not be.
+func (m *metadata) count(name string, countMax, otherwise int) int {
+	key := architecture + "." + name
+	n, err := m.file.Uint(key)
+	if errors.Is(err, gguf.ErrAbsent) && otherwise != 0 {
+		return otherwise
+	}
+	if err != nil {
+		m.fail(err)
+		return 1
+	}
+	if n < 1 || n > uint64(countMax) {
+		m.fail(fmt.Errorf("model: key %q is %d (1 to %d are allowed)", key, n, countMax))
+		return 1
+	}
+	return int(n)
+}
+
+// positive reads a float above 0; otherwise applies when the key is absent and
+// 0 means that it may not be.
+func (m *metadata) positive(name string, otherwise float32) float32 {
+	key := architecture + "." + name
+	x, err := m.file.Float(key)
+	if errors.Is(err, gguf.ErrAbsent) && otherwise != 0 {
+		return otherwise
+	}
+	if err != nil {
+		m.fail(err)
+	} else if x <= 0 {
+		m.fail(fmt.Errorf("model: key %q is %v, want a number above 0", key, x))
+	}
+	return x
+}
+
+// readHyperparameters reads and checks the llama.* keys. vocab is the number of
+// tokens. RopeFactors and Tied depend on tensors and are left to readWeights.
+func readHyperparameters(file *gguf.File, vocab int) (Hyperparameters, error) {
+	for _, key := range file.Keys() {
+		if name, ok := strings.CutPrefix(key, architecture+"."); ok && !knownKey(name) {
+			return Hyperparameters{}, fmt.Errorf("model: key %q is not understood and may change the arithmetic", key)
+		}
+	}
+	m := &metadata{file: file}
+	h := Hyperparameters{Architecture: architecture, Vocab: vocab}
+	h.Layers = m.count("block_count", LayersMax, 0)
+	h.Dim = m.count("embedding_length", DimMax, 0)
+	h.Hidden = m.count("feed_forward_length", HiddenMax, 0)
+	h.Heads = m.count("attention.head_count", HeadsMax, 0)
+	h.KVHeads = m.count("attention.head_count_kv", HeadsMax, h.Heads)
+	h.ContextTokensMax = m.count("context_length", ContextTokensMax, 0)
+	h.NormEpsilon = m.positive("attention.layer_norm_rms_epsilon", 0)
+	h.RopeBase = m.positive("rope.freq_base", RopeBaseDefault)
+	if m.err == nil && h.Dim%h.Heads != 0 {
+		m.fail(fmt.Errorf("model: %d heads do not divide the dimension %d", h.Heads, h.Dim))
+	}
+	if m.err == nil && h.Heads%h.KVHeads != 0 {
+		m.fail(fmt.Errorf("model: %d key-value heads do not divide the %d heads", h.KVHeads, h.Heads))
+	}
+	h.HeadDim = h.Dim / h.Heads
+	for _, name := range []string{"attention.key_length", "attention.value_length"} {
+		if n := m.count(name, DimMax, max(h.HeadDim, 1)); m.err == nil && n != h.HeadDim {
+			m.fail(fmt.Errorf("model: key \"llama.%s\" is %d; only dimension / heads = %d is supported", name, n, h.HeadDim))
+		}
+	}
+	h.RopeDim = m.count("rope.dimension_count", DimMax, max(h.HeadDim, 1))
+	if m.err == nil && (h.HeadDim%2 != 0 || h.RopeDim%2 != 0 || h.RopeDim > h.HeadDim) {
+		m.fail(fmt.Errorf("model: head dimension %d and rotated dimension %d: both must be even, the second not above the first", h.HeadDim, h.RopeDim))
+	}
+	m.refuseVariants()
+	if name, err := file.String("general.name"); err == nil {
+		h.Name = name
+	}
+	return h, m.err
+}
+
+// refuseVariants refuses what would need other arithmetic: scaled RoPE and
+// mixtures of experts.
+func (m *metadata) refuseVariants() {
+	kind, err := m.file.String("llama.rope.scaling.type")
+	if err == nil && kind != "none" {
+		m.fail(fmt.Errorf("model: RoPE scaling %q (key \"llama.rope.scaling.type\") is not supported", kind))
+	} else if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+		m.fail(err)
+	}
+	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
+		factor, err := m.file.Float(key)
+		if err == nil && factor != 0 && factor != 1 {
+			m.fail(fmt.Errorf("model: RoPE scaling by %v (key %q) is not supported", factor, key))
+		} else if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+			m.fail(err)
+		}
+	}
+	for _, key := range []string{"llama.expert_count", "llama.expert_used_count"} {
+		experts, err := m.file.Uint(key)
+		if err == nil && experts != 0 {
+			m.fail(fmt.Errorf("model: a mixture of experts (key %q is %d) is not supported", key, experts))
+		} else if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+			m.fail(err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+// Package models opens model files: a model is the SHA-256 of its GGUF file, its
+// hyperparameters, its vocabulary and its weights.
+//
+// Invariants: an opened Model is complete and sane. Every tensor that the Llama
+// architecture needs is there with the shape that the hyperparameters ask for,
+// none is there that would change the arithmetic unnoticed, no weight is NaN or
+// infinite, and the tokenizer works. What is not understood is refused by name,
+// never skipped.
+//
+// The package computes nothing with weights (package inference does), and it
+// knows the network only as a function that Store is given.
+package models
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"verbatim/models/gguf"
+	"verbatim/models/tokenizer"
+)
+
+// Digest is the SHA-256 of a model file: the identity of the model.
+type Digest [sha256.Size]byte
+
+// String is the digest in lower-case hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// Model is an opened model file. It does not change and may be shared. Its
+// weights alias the file: they must not be used after Close.
+type Model struct {
+	Digest          Digest
+	Hyperparameters Hyperparameters
+	Tokenizer       *tokenizer.Tokenizer
+	ChatTemplate    string // "" when the file has none
+	Weights         Weights
+
+	mapping *gguf.Mapping
+}
+
+// Open maps the model file at path and checks it. The digest is computed from
+// the file's bytes each time.
+func Open(path string) (*Model, error) {
+	mapping, err := gguf.Map(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model %s: %w", path, err)
+	}
+	m, err := FromBytes(mapping.Data)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open model %s: %w", path, err), mapping.Close())
+	}
+	m.mapping = mapping
+	return m, nil
+}
+
+// FromBytes checks the model file that data holds. The Model aliases data.
+func FromBytes(data []byte) (*Model, error) {
+	file, err := gguf.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	// Hashing and checking each read the whole file: one thread for each.
+	digest := make(chan Digest, 1)
+	go func() { digest <- sha256.Sum256(data) }()
+	m, err := fromFile(file)
+	if err == nil {
+		err = checkFinite(file.Tensors())
+	}
+	sum := <-digest // also on failure: nothing may read data after the return
+	if err != nil {
+		return nil, err
+	}
+	m.Digest = sum
+	return m, nil
+}
+
+func fromFile(file *gguf.File) (*Model, error) {
+	if err := checkArchitecture(file); err != nil {
+		return nil, err
+	}
+	vocabulary, err := ReadVocabulary(file)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{}
+	if m.Tokenizer, err = tokenizer.New(vocabulary); err != nil {
+		return nil, err
+	}
+	if m.Hyperparameters, err = readHyperparameters(file, m.Tokenizer.Size()); err != nil {
+		return nil, err
+	}
+	if m.Weights, err = readWeights(file, &m.Hyperparameters); err != nil {
+		return nil, err
+	}
+	m.ChatTemplate, err = file.String("tokenizer.chat_template")
+	if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close releases the file.
+func (m *Model) Close() error {
+	m.Weights = Weights{}
+	if m.mapping == nil {
+		return nil
+	}
+	return m.mapping.Close()
+}

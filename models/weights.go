@@ -1,0 +1,187 @@
+package models
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"verbatim/kernels/quant"
+	"verbatim/models/gguf"
+)
+
+// Tensor is a matrix of weights, or a vector when Rows is 1. Row r is the bytes
+// Data[r*rowBytes : (r+1)*rowBytes] with rowBytes = quant.RowBytes(Type, Cols).
+type Tensor struct {
+	Name string
+	Type quant.Type
+	Rows int // outputs
+	Cols int // inputs
+	Data []byte
+}
+
+// Layer holds the weights of one layer. Shapes are (rows, cols).
+type Layer struct {
+	AttnNorm Tensor // (1, dim), F32
+	Q        Tensor // (heads * headDim, dim)
+	K        Tensor // (kvHeads * headDim, dim)
+	V        Tensor // (kvHeads * headDim, dim)
+	O        Tensor // (dim, heads * headDim)
+	FFNNorm  Tensor // (1, dim), F32
+	Gate     Tensor // (hidden, dim)
+	Up       Tensor // (hidden, dim)
+	Down     Tensor // (dim, hidden)
+}
+
+// Weights are all the weights of a Llama model. The rows of Q and K are in the
+// order of GGUF files: RoPE turns neighbouring values of a head.
+type Weights struct {
+	TokenEmbedding Tensor // (vocab, dim)
+	Layers         []Layer
+	OutputNorm     Tensor // (1, dim), F32
+	Output         Tensor // (vocab, dim); TokenEmbedding itself when tied
+}
+
+// Tensor returns the weights with that name in the file.
+func (m *Model) Tensor(name string) (Tensor, bool) {
+	w := &m.Weights
+	for _, t := range []Tensor{w.TokenEmbedding, w.OutputNorm, w.Output} {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	for i := range w.Layers {
+		for _, t := range w.Layers[i].slots() {
+			if t.tensor.Name == name {
+				return *t.tensor, true
+			}
+		}
+	}
+	return Tensor{}, false
+}
+
+// slot is where a tensor of a layer belongs.
+type slot struct {
+	tensor     *Tensor
+	name       string // in the file, between "blk.N." and ".weight"
+	rows, cols func(h *Hyperparameters) int
+}
+
+// slots lists the tensors of a layer, with their names and shapes.
+func (l *Layer) slots() []slot {
+	one := func(*Hyperparameters) int { return 1 }
+	dim := func(h *Hyperparameters) int { return h.Dim }
+	hidden := func(h *Hyperparameters) int { return h.Hidden }
+	queries := func(h *Hyperparameters) int { return h.Heads * h.HeadDim }
+	keys := func(h *Hyperparameters) int { return h.KVHeads * h.HeadDim }
+	return []slot{
+		{&l.AttnNorm, "attn_norm", one, dim},
+		{&l.Q, "attn_q", queries, dim},
+		{&l.K, "attn_k", keys, dim},
+		{&l.V, "attn_v", keys, dim},
+		{&l.O, "attn_output", dim, queries},
+		{&l.FFNNorm, "ffn_norm", one, dim},
+		{&l.Gate, "ffn_gate", hidden, dim},
+		{&l.Up, "ffn_up", hidden, dim},
+		{&l.Down, "ffn_down", dim, hidden},
+	}
+}
+
+// collector takes tensors out of a file and knows which were taken.
+type collector struct {
+	file  *gguf.File
+	taken map[string]bool
+}
+
+// take returns the tensor of that name if it has the shape (rows, cols). A
+// vector, rows = 1, must be F32: norms and factors are applied unquantised.
+func (c *collector) take(name string, rows, cols int) (Tensor, error) {
+	t, ok := c.file.Tensor(name)
+	if !ok {
+		return Tensor{}, fmt.Errorf("model: tensor %q is missing", name)
+	}
+	want := []int{cols, rows}
+	if rows == 1 {
+		want = want[:1]
+	}
+	if !sameShape(t.Dims, want) {
+		return Tensor{}, fmt.Errorf("model: tensor %q has dimensions %v, want %v", name, t.Dims, want)
+	}
+	if rows == 1 && t.Type != quant.F32 {
+		return Tensor{}, fmt.Errorf("model: tensor %q has type %v, want F32", name, t.Type)
+	}
+	c.taken[name] = true
+	return Tensor{Name: name, Type: t.Type, Rows: rows, Cols: cols, Data: t.Data}, nil
+}
+
+// sameShape compares dimensions; trailing ones do not count.
+func sameShape(got, want []int) bool {
+	for len(got) > len(want) && got[len(got)-1] == 1 {
+		got = got[:len(got)-1]
+	}
+	if len(got) != len(want) {
+		return false
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// readWeights finds every tensor of the model and refuses any other. It sets
+// h.Tied and h.RopeFactors.
+func readWeights(file *gguf.File, h *Hyperparameters) (Weights, error) {
+	c := &collector{file: file, taken: map[string]bool{}}
+	w := Weights{Layers: make([]Layer, h.Layers)}
+	var err error
+	if w.TokenEmbedding, err = c.take("token_embd.weight", h.Vocab, h.Dim); err != nil {
+		return Weights{}, err
+	}
+	for i := range w.Layers {
+		for _, s := range w.Layers[i].slots() {
+			name := fmt.Sprintf("blk.%d.%s.weight", i, s.name)
+			if *s.tensor, err = c.take(name, s.rows(h), s.cols(h)); err != nil {
+				return Weights{}, err
+			}
+		}
+	}
+	if w.OutputNorm, err = c.take("output_norm.weight", 1, h.Dim); err != nil {
+		return Weights{}, err
+	}
+	w.Output = w.TokenEmbedding
+	_, separate := file.Tensor("output.weight")
+	h.Tied = !separate
+	if separate {
+		if w.Output, err = c.take("output.weight", h.Vocab, h.Dim); err != nil {
+			return Weights{}, err
+		}
+	}
+	if _, ok := file.Tensor("rope_freqs.weight"); ok {
+		if h.RopeFactors, err = c.ropeFactors(h.RopeDim / 2); err != nil {
+			return Weights{}, err
+		}
+	}
+	for _, t := range file.Tensors() {
+		if !c.taken[t.Name] {
+			return Weights{}, fmt.Errorf("model: tensor %q is not part of the %s architecture as supported here", t.Name, architecture)
+		}
+	}
+	return w, nil
+}
+
+// ropeFactors reads the divisors of the RoPE frequencies (Llama 3.1 and later).
+func (c *collector) ropeFactors(count int) ([]float32, error) {
+	t, err := c.take("rope_freqs.weight", 1, count)
+	if err != nil {
+		return nil, err
+	}
+	factors := make([]float32, count)
+	for i := range factors {
+		factors[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		if !(factors[i] > 0) {
+			return nil, fmt.Errorf("model: tensor %q: factor %d is %v, want a number above 0", t.Name, i, factors[i])
+		}
+	}
+	return factors, nil
+}
