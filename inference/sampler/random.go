@@ -1,0 +1,19 @@
+package sampler
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// domain is the first half of every key, 16 bytes.
+const domain = "verbatim/sampler"
+
+// Uniform is the random number in [0, 1) of a position, section 11.1: the upper 24 bits of the first output of chacha8rand
+// (C2SP) under a key made of the domain, the seed and the position.
+func Uniform(seed, position uint64) float32 {
+	var key [32]byte
+	copy(key[:], domain)
+	binary.LittleEndian.PutUint64(key[16:], seed)
+	binary.LittleEndian.PutUint64(key[24:], position)
+	return float32(rand.NewChaCha8(key).Uint64()>>40) * 0x1p-24
+}

@@ -1,0 +1,224 @@
+// Package sampler turns logits into a token: section 11 of kernels/SPEC.md.
+//
+// Invariants: a token depends on the logits' bits, the parameters, the recent tokens and the position alone. The random
+// number of a position is a function of seed and position, so that any position can be replayed without the ones before
+// it. The package keeps nothing between tokens but scratch memory.
+//
+// It computes no logits and knows no text: end tokens and stop strings are the business of package inference.
+package sampler
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"verbatim/kernels/canon"
+	"verbatim/models/tokenizer"
+)
+
+// Limits on parameters.
+const (
+	TemperatureMax       = 100
+	RepetitionPenaltyMin = 0.01
+	RepetitionPenaltyMax = 100
+	RepetitionWindowMax  = 1 << 16 // tokens
+)
+
+// candidateMin is the smallest weight, relative to the best token's, that a candidate may have. The random number has 24
+// bits and could not single out a smaller one.
+const candidateMin = 0x1p-24
+
+// ErrNonFinite is returned when a logit is NaN or infinite. It is an outcome of the inference, not a failure.
+var ErrNonFinite = errors.New("sampler: a logit is not finite")
+
+// Parameters say how to choose. The zero value is not valid: Greedy is the neutral one.
+type Parameters struct {
+	Temperature       float32 // 0 chooses the best token; else 0 < Temperature <= 100 divides the logits
+	TopK              uint32  // keeps this many of the best tokens; 0: all
+	TopP              float32 // keeps the fewest of the best tokens that have this much of the probability; 1: all
+	MinP              float32 // keeps tokens with at least this fraction of the best one's probability; 0: all
+	RepetitionPenalty float32 // weakens recent tokens; 1: does not
+	RepetitionWindow  uint32  // how many of the last tokens, prompt included, are recent
+	Seed              uint64
+}
+
+// Greedy chooses the best token and penalises nothing.
+func Greedy() Parameters {
+	return Parameters{TopP: 1, RepetitionPenalty: 1, RepetitionWindow: 64}
+}
+
+// ParameterError names a parameter that is out of its range.
+type ParameterError struct {
+	Parameter string // as in JSON
+	Value     string
+	Range     string
+}
+
+func (e *ParameterError) Error() string {
+	return fmt.Sprintf("%s is %s: it must be %s", e.Parameter, e.Value, e.Range)
+}
+
+// Check refuses parameters out of range, NaN included, with a *ParameterError.
+func (p Parameters) Check() error {
+	bad := func(parameter string, value any, valid string) error {
+		return &ParameterError{parameter, fmt.Sprint(value), valid}
+	}
+	// -0 is refused by its sign: a transcript has one encoding for zero.
+	notNegative := func(f float32) bool { return f >= 0 && !math.Signbit(float64(f)) }
+	switch {
+	case !(notNegative(p.Temperature) && p.Temperature <= TemperatureMax):
+		return bad("temperature", p.Temperature, fmt.Sprintf("from 0 to %d", TemperatureMax))
+	case !(p.TopP > 0 && p.TopP <= 1):
+		return bad("top_p", p.TopP, "above 0 and at most 1")
+	case !(notNegative(p.MinP) && p.MinP <= 1):
+		return bad("min_p", p.MinP, "from 0 to 1")
+	case !(p.RepetitionPenalty >= RepetitionPenaltyMin && p.RepetitionPenalty <= RepetitionPenaltyMax):
+		return bad("repetition_penalty", p.RepetitionPenalty, fmt.Sprintf("from %v to %v", RepetitionPenaltyMin, RepetitionPenaltyMax))
+	case p.TopK > math.MaxInt32:
+		return bad("top_k", p.TopK, "from 0 to 2147483647")
+	case p.RepetitionWindow > RepetitionWindowMax:
+		return bad("repetition_window", p.RepetitionWindow, fmt.Sprintf("from 0 to %d", RepetitionWindowMax))
+	}
+	return nil
+}
+
+// Sampler chooses tokens. It is used by one goroutine at a time.
+type Sampler struct {
+	parameters Parameters
+	logits     []float32   // penalised copy
+	candidates []candidate // scratch
+	weights    []float32   // scratch
+}
+
+type candidate struct {
+	token  tokenizer.Token
+	logit  float32
+	weight float32 // e^((logit - best) / temperature), then the probability
+}
+
+// better is the one order of candidates: logit descending, then token id ascending.
+func better(a, b candidate) int {
+	switch {
+	case a.logit > b.logit:
+		return -1
+	case a.logit < b.logit:
+		return 1
+	}
+	return int(a.token) - int(b.token)
+}
+
+// New makes a sampler. The parameters must pass Check.
+func New(p Parameters) (*Sampler, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	return &Sampler{parameters: p}, nil
+}
+
+// Sample chooses the token that follows tokens, the prompt and the output so far. logits has one element per token of the
+// vocabulary and is left unchanged. The position that seeds the choice is len(tokens).
+func (s *Sampler) Sample(logits []float32, tokens []tokenizer.Token) (tokenizer.Token, error) {
+	s.logits = append(s.logits[:0], logits...)
+	s.penalise(tokens)
+	best, err := argmax(s.logits)
+	if err != nil || s.parameters.Temperature == 0 {
+		return best, err
+	}
+	s.gather(s.logits[best])
+	slices.SortFunc(s.candidates, better)
+	s.truncate()
+	return s.draw(Uniform(s.parameters.Seed, uint64(len(tokens)))), nil
+}
+
+// penalise is section 11.2: each distinct token of the window is weakened once, however often it occurs.
+func (s *Sampler) penalise(tokens []tokenizer.Token) {
+	penalty := s.parameters.RepetitionPenalty
+	if penalty == 1 {
+		return
+	}
+	recent := tokens[len(tokens)-min(len(tokens), int(s.parameters.RepetitionWindow)):]
+	seen := make(map[tokenizer.Token]bool, len(recent))
+	for _, token := range recent {
+		if seen[token] {
+			continue
+		}
+		seen[token] = true
+		if logit := s.logits[token]; logit > 0 {
+			s.logits[token] = logit / penalty
+		} else {
+			s.logits[token] = logit * penalty
+		}
+	}
+}
+
+// argmax is the token with the largest logit, the lowest id among equals. A logit that is not finite is an error.
+func argmax(logits []float32) (tokenizer.Token, error) {
+	best := 0
+	for i, logit := range logits {
+		if math.Float32bits(logit)&0x7F800000 == 0x7F800000 {
+			return 0, fmt.Errorf("%w: token %d has %v", ErrNonFinite, i, logit)
+		}
+		if logit > logits[best] {
+			best = i
+		}
+	}
+	return tokenizer.Token(best), nil
+}
+
+// gather is section 11.4: the tokens whose weight a random number of 24 bits can tell from none.
+func (s *Sampler) gather(best float32) {
+	s.candidates = s.candidates[:0]
+	for i, logit := range s.logits {
+		x := (logit - best) / s.parameters.Temperature
+		if x < -17 { // e^-17 < 2^-24: saves most of the exponentials
+			continue
+		}
+		if weight := canon.Exp(x); weight >= candidateMin {
+			s.candidates = append(s.candidates, candidate{tokenizer.Token(i), logit, weight})
+		}
+	}
+}
+
+// truncate is sections 11.5 to 11.7: top-k, probabilities and top-p, min-p on the sorted candidates.
+func (s *Sampler) truncate() {
+	if k := s.parameters.TopK; k > 0 && uint64(k) < uint64(len(s.candidates)) {
+		s.candidates = s.candidates[:k]
+	}
+	s.weights = s.weights[:0]
+	for _, c := range s.candidates {
+		s.weights = append(s.weights, c.weight)
+	}
+	sum := canon.StridedSum(s.weights)
+	for i := range s.candidates {
+		s.candidates[i].weight /= sum
+	}
+	if s.parameters.TopP < 1 {
+		cumulative := float32(0)
+		for i, c := range s.candidates {
+			cumulative += c.weight
+			if cumulative >= s.parameters.TopP {
+				s.candidates = s.candidates[:i+1]
+				break
+			}
+		}
+	}
+	least := s.parameters.MinP * s.candidates[0].weight
+	s.candidates = slices.DeleteFunc(s.candidates, func(c candidate) bool { return c.weight < least })
+}
+
+// draw is section 11.8: u in [0, 1) picks a candidate in proportion to its probability.
+func (s *Sampler) draw(u float32) tokenizer.Token {
+	total := float32(0)
+	for _, c := range s.candidates {
+		total += c.weight
+	}
+	mark, cumulative := u*total, float32(0)
+	for _, c := range s.candidates {
+		cumulative += c.weight
+		if cumulative > mark {
+			return c.token
+		}
+	}
+	return s.candidates[len(s.candidates)-1].token
+}
