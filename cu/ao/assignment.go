@@ -18,6 +18,10 @@ type Assignment struct {
 	// Hydrate says that Message is still empty: the assignment names an item that is already on Arweave, which must be
 	// fetched by MessageID.
 	Hydrate bool
+
+	// Verified says that the message's owner signed exactly what Message holds. If it is false, nobody could tell:
+	// schedulers show data that is not text with characters replaced.
+	Verified bool
 }
 
 // Input gives the message as the process receives it: scheduling fields from the assignment, and without the tags

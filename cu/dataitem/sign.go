@@ -31,19 +31,44 @@ type Draft struct {
 
 // Sign makes an item of a draft.
 func Sign(signer Signer, draft Draft) (*Item, error) {
-	if count := len(draft.Anchor); count != 0 && count != AnchorBytes {
-		return nil, fmt.Errorf("sign a data item: anchor of %d bytes, want none or %d", count, AnchorBytes)
-	}
-	rawTags, err := encodeTags(draft.Tags)
+	item, err := draft.item(signer.Type(), signer.Owner())
 	if err != nil {
 		return nil, fmt.Errorf("sign a data item: %w", err)
 	}
-	item := &Item{Type: signer.Type(), Owner: signer.Owner(), Anchor: draft.Anchor, Tags: draft.Tags, Data: draft.Data, rawTags: rawTags}
-	if !draft.Target.IsZero() {
-		item.Target = draft.Target[:]
-	}
 	if item.Signature, err = signer.Sign(item.signingHash(blobHash(item.Data))); err != nil {
 		return nil, fmt.Errorf("sign a data item: %w", err)
+	}
+	return item, nil
+}
+
+// Assemble makes an item of a draft and a signature that somebody else made. It does not verify it.
+func Assemble(kind SignatureType, owner, signature []byte, draft Draft) (*Item, error) {
+	scheme, err := kind.scheme()
+	if err != nil {
+		return nil, err
+	}
+	if len(owner) != scheme.ownerBytes || len(signature) != scheme.signatureBytes {
+		return nil, fmt.Errorf("%w: %s with an owner of %d and a signature of %d bytes", ErrFormat, scheme.name, len(owner), len(signature))
+	}
+	item, err := draft.item(kind, owner)
+	if err != nil {
+		return nil, err
+	}
+	item.Signature = signature
+	return item, nil
+}
+
+func (d Draft) item(kind SignatureType, owner []byte) (*Item, error) {
+	if count := len(d.Anchor); count != 0 && count != AnchorBytes {
+		return nil, fmt.Errorf("%w: anchor of %d bytes, want none or %d", ErrFormat, count, AnchorBytes)
+	}
+	rawTags, err := encodeTags(d.Tags)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	item := &Item{Type: kind, Owner: owner, Anchor: d.Anchor, Tags: d.Tags, Data: d.Data, rawTags: rawTags}
+	if !d.Target.IsZero() {
+		item.Target = d.Target[:]
 	}
 	return item, nil
 }

@@ -53,6 +53,16 @@ func (t SignatureType) scheme() (scheme, error) {
 	return scheme{}, fmt.Errorf("%w: unknown signature type %d", ErrFormat, t)
 }
 
+// TypesOf gives the signature types whose public keys and signatures have these sizes, in bytes.
+func TypesOf(ownerBytes, signatureBytes int) (types []SignatureType) {
+	for _, kind := range [...]SignatureType{Arweave, ED25519, Ethereum, Solana} {
+		if scheme, err := kind.scheme(); err == nil && scheme.ownerBytes == ownerBytes && scheme.signatureBytes == signatureBytes {
+			types = append(types, kind)
+		}
+	}
+	return types
+}
+
 func verifyRSA(owner, message, signature []byte) error {
 	key := rsa.PublicKey{N: new(big.Int).SetBytes(owner), E: rsaExponent}
 	hashed := sha256.Sum256(message)
