@@ -251,6 +251,9 @@ func (l *Log) AppendModule(wasm []byte) error {
 func (l *Log) Append(r Receipt, message, env, result []byte) (*Entry, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	if l.broken {
+		return nil, ErrBroken
+	}
 	head := l.Head()
 	r.Sequence, r.Previous = head.Receipts, head.Receipt
 	if err := r.Sign(l.key); err != nil {

@@ -21,7 +21,7 @@ const RecordBytesMax = 256 << 20
 const (
 	MessageBytesMax = 64 << 20
 	EnvBytesMax     = 16 << 20
-	ResultBytesMax  = 64 << 20
+	ResultBytesMax  = 64<<20 + 4096 // what a module may return, and the keys around it
 )
 
 const (
