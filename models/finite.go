@@ -3,6 +3,7 @@ package models
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"verbatim/kernels/quant"
@@ -77,24 +78,21 @@ func checkTensorFinite(t gguf.Tensor) error {
 	return fmt.Errorf("model: tensor %q (%v) is not finite at row %d, column %d", t.Name, t.Type, element/t.Dims[0], element%t.Dims[0])
 }
 
-// findDense returns the offset of a group of floats with one that is not finite,
-// or -1. The tail is padded with zeros.
+// findDense returns the offset of the first float that is not finite, or -1. The
+// tail is padded with zeros.
 func findDense(data []byte, mask, step uint64) int {
-	const signs16, signs32 = 0x80008000_80008000, 0x80000000_80000000
-	signs := uint64(signs16)
-	if mask == 0x7f800000_7f800000 {
-		signs = signs32
-	}
+	signs := (mask + step) &^ mask // where the carry arrives
+	first := func(i int, group uint64) int { return i + bits.TrailingZeros64((group&mask+step)&signs)/8 }
 	i := 0
 	for ; i+8 <= len(data); i += 8 {
-		if (binary.LittleEndian.Uint64(data[i:])&mask+step)&signs != 0 {
-			return i
+		if group := binary.LittleEndian.Uint64(data[i:]); (group&mask+step)&signs != 0 {
+			return first(i, group)
 		}
 	}
 	var tail [8]byte
 	copy(tail[:], data[i:])
-	if (binary.LittleEndian.Uint64(tail[:])&mask+step)&signs != 0 {
-		return i
+	if group := binary.LittleEndian.Uint64(tail[:]); (group&mask+step)&signs != 0 {
+		return first(i, group)
 	}
 	return -1
 }
