@@ -130,13 +130,13 @@ func (it *Item) Verify() error {
 	return it.verify(it.signingHash(blobHash(it.Data)))
 }
 
-// VerifyStream is Verify for an item from ParseHeader whose data of dataBytes bytes comes from a reader.
-func (it *Item) VerifyStream(data io.Reader, dataBytes int64) error {
-	hash, err := blobHashStream(data, dataBytes)
+// VerifyStream is Verify for an item from ParseHeader whose data comes from a reader. It says how much it read.
+func (it *Item) VerifyStream(data io.Reader) (dataBytes int64, err error) {
+	hash, dataBytes, err := blobHashStream(data)
 	if err != nil {
-		return fmt.Errorf("data item %s: %w", it.ID(), err)
+		return dataBytes, fmt.Errorf("data item %s: %w", it.ID(), err)
 	}
-	return it.verify(it.signingHash(hash))
+	return dataBytes, it.verify(it.signingHash(hash))
 }
 
 func (it *Item) verify(message []byte) error {

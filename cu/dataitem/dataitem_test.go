@@ -80,10 +80,10 @@ func TestReadsWhatArbundlesSigned(t *testing.T) {
 		head, headerBytes, err := ParseHeader(want.Raw[:min(len(want.Raw), HeaderBytesMax)])
 		if err != nil || headerBytes != len(want.Raw)-len(item.Data) {
 			t.Errorf("%s: header of %d bytes, %v", want.Name, headerBytes, err)
-		} else if err := head.VerifyStream(bytes.NewReader(want.Raw[headerBytes:]), int64(len(item.Data))); err != nil {
-			t.Errorf("%s: from a stream: %v", want.Name, err)
-		} else if head.VerifyStream(bytes.NewReader(want.Raw[headerBytes:]), int64(len(item.Data)+1)) == nil {
-			t.Errorf("%s: a stream that ends early is accepted", want.Name)
+		} else if size, err := head.VerifyStream(bytes.NewReader(want.Raw[headerBytes:])); err != nil || size != int64(len(item.Data)) {
+			t.Errorf("%s: from a stream of %d bytes: %v", want.Name, size, err)
+		} else if _, err := head.VerifyStream(bytes.NewReader(append(item.Data[:len(item.Data):len(item.Data)], 0))); err == nil {
+			t.Errorf("%s: a stream with a byte more is accepted", want.Name)
 		}
 	}
 }

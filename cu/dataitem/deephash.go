@@ -2,7 +2,6 @@ package dataitem
 
 import (
 	"crypto/sha512"
-	"fmt"
 	"io"
 	"strconv"
 )
@@ -28,23 +27,19 @@ func (it *Item) ContentHash() [sha512.Size384]byte {
 }
 
 // blobHash is the deep hash of a byte string: H(H("blob" length) H(data)), with H = SHA-384.
-func blobHash(data []byte) [sha512.Size384]byte { return tagged(len(data), sha512.Sum384(data)) }
+func blobHash(data []byte) [sha512.Size384]byte { return tagged(int64(len(data)), sha512.Sum384(data)) }
 
-func tagged(dataBytes int, data [sha512.Size384]byte) [sha512.Size384]byte {
-	return hashPair(sha512.Sum384(strconv.AppendInt([]byte("blob"), int64(dataBytes), 10)), data)
+func tagged(dataBytes int64, data [sha512.Size384]byte) [sha512.Size384]byte {
+	return hashPair(sha512.Sum384(strconv.AppendInt([]byte("blob"), dataBytes, 10)), data)
 }
 
-func blobHashStream(data io.Reader, dataBytes int64) (hash [sha512.Size384]byte, err error) {
+func blobHashStream(data io.Reader) (hash [sha512.Size384]byte, dataBytes int64, err error) {
 	running := sha512.New384()
-	copied, err := io.Copy(running, data)
-	if err != nil {
-		return hash, err
-	}
-	if copied != dataBytes {
-		return hash, fmt.Errorf("%w: data of %d bytes, want %d", ErrFormat, copied, dataBytes)
+	if dataBytes, err = io.Copy(running, data); err != nil {
+		return hash, dataBytes, err
 	}
 	running.Sum(hash[:0])
-	return tagged(int(dataBytes), hash), nil
+	return tagged(dataBytes, hash), dataBytes, nil
 }
 
 // listHash is the deep hash of a list: start from H("list" length), then fold each element's deep hash in.

@@ -1,0 +1,243 @@
+// Package arweave is a client of Arweave gateways and uploaders: it fetches what is stored under an id, checks it, keeps a
+// copy on disk, and uploads data items.
+//
+// How an item is checked: its id must be the digest of its signature, and the signature must be its owner's over target,
+// anchor, tags and data. The signed item itself comes from GET /item/{id}, which the local network of this project serves.
+// From other gateways the item is put together again from their index (GraphQL: signature, owner, anchor, tags) and
+// GET /raw/{id}; the signature tells whether it came together right.
+//
+// What cannot be checked: transactions of the base layer, whose signature covers a Merkle root instead of the data, and
+// items whose signature a gateway's index does not have. These come with Verified false, and the caller decides.
+package arweave
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/dataitem"
+	"verbatim/internal/fetch"
+)
+
+// Limits on what is accepted from a gateway.
+const (
+	ItemBytesMax  = 1 << 30   // of an item that is read into memory
+	FileBytesMax  = 512 << 30 // of an item that goes to a file
+	indexBytesMax = 8 << 20   // of an answer of the index
+)
+
+// Errors that callers tell apart with errors.Is. Failures to reach the gateway wrap none of them.
+var (
+	ErrNotFound  = errors.New("the gateway does not have it")
+	ErrForged    = errors.New("the gateway gave something else under this id")
+	ErrMalformed = errors.New("the gateway's answer is malformed")
+)
+
+// Options say where to fetch and upload.
+type Options struct {
+	Gateway     string // base URL, for example https://arweave.net
+	Uploader    string // base URL, for example https://up.arweave.net; "": the gateway's
+	CacheFolder string // "": keep nothing
+}
+
+// Client talks to one gateway and one uploader. It is safe for concurrent use.
+type Client struct {
+	gateway, uploader string
+	cache             cache
+	fetch             *fetch.Client
+}
+
+// New gives a client. It makes the cache folder if need be.
+func New(options Options) (*Client, error) {
+	if options.Uploader == "" {
+		options.Uploader = options.Gateway
+	}
+	for _, base := range [...]string{options.Gateway, options.Uploader} {
+		if parsed, err := url.Parse(base); err != nil || parsed.Scheme == "" || parsed.Host == "" {
+			return nil, fmt.Errorf("gateway or uploader URL %q: want http://host:port", base)
+		}
+	}
+	cache, err := openCache(options.CacheFolder)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{strings.TrimRight(options.Gateway, "/"), strings.TrimRight(options.Uploader, "/"), cache, fetch.New()}, nil
+}
+
+// Fetched is an item as a gateway gave it.
+type Fetched struct {
+	ID       ao.ID
+	Owner    string // ao address of the owner
+	Target   string // base64url, or ""
+	Anchor   []byte
+	Tags     ao.Tags
+	Data     []byte
+	Verified bool // the owner signed exactly this, and the id is the digest of the signature
+}
+
+// Fetch reads an item into memory, from the cache if it is there.
+func (c *Client) Fetch(ctx context.Context, id ao.ID) (Fetched, error) {
+	if item := c.cache.load(id); item != nil {
+		return fetched(item), nil
+	}
+	raw, err := c.get(ctx, "/item/"+id.String(), ItemBytesMax)
+	if errors.Is(err, ErrNotFound) {
+		return c.assemble(ctx, id)
+	}
+	if err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s: %w", id, err)
+	}
+	item, err := dataitem.Parse(raw)
+	if err != nil {
+		// A gateway that does not know this path may answer with a page of its own.
+		return c.assemble(ctx, id)
+	}
+	if item.ID() != id {
+		return Fetched{}, fmt.Errorf("fetch %s: %w: item %s", id, ErrForged, item.ID())
+	}
+	if err := item.Verify(); err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s: %w: %w", id, ErrForged, err)
+	}
+	if err := c.cache.save(id, raw); err != nil {
+		return Fetched{}, err
+	}
+	return fetched(item), nil
+}
+
+// assemble puts an item together from a gateway's index and its raw data.
+func (c *Client) assemble(ctx context.Context, id ao.ID) (Fetched, error) {
+	entry, err := c.entry(ctx, id)
+	if err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s: %w", id, err)
+	}
+	data, err := c.get(ctx, "/raw/"+id.String(), ItemBytesMax)
+	if err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s: %w", id, err)
+	}
+	for _, item := range entry.candidates() {
+		item.Data = data
+		if item.ID() == id && item.Verify() == nil {
+			if err := c.cache.save(id, item.Bytes()); err != nil {
+				return Fetched{}, err
+			}
+			return fetched(item), nil
+		}
+	}
+	return entry.unverified(id, data), nil
+}
+
+func fetched(item *dataitem.Item) Fetched {
+	return Fetched{
+		ID: item.ID(), Owner: item.Address(), Target: item.TargetText(), Anchor: item.Anchor, Tags: item.Tags, Data: item.Data, Verified: true,
+	}
+}
+
+// Module fetches a module: what its tags say, and its wasm. It is verified if the third value is true.
+func (c *Client) Module(ctx context.Context, id ao.ID) (module ao.Module, wasm []byte, verified bool, err error) {
+	item, err := c.Fetch(ctx, id)
+	if err != nil {
+		return module, nil, false, err
+	}
+	module, err = ao.NewModule(id, item.Owner, item.Tags)
+	return module, item.Data, item.Verified, err
+}
+
+// Upload sends a signed item to the uploader. Sending it again does no harm.
+func (c *Client) Upload(ctx context.Context, item *dataitem.Item) error {
+	_, err := c.fetch.Bytes(ctx, fetch.Request{
+		Method: http.MethodPost, URL: c.uploader + "/tx", Body: item.Bytes(), ContentType: "application/octet-stream", BytesMax: indexBytesMax,
+	})
+	if err != nil {
+		return fmt.Errorf("upload %s: %w", item.ID(), err)
+	}
+	return nil
+}
+
+// Locate asks the index where the scheduler with an address is: the Url of its newest Scheduler-Location record.
+func (c *Client) Locate(ctx context.Context, scheduler string) (string, error) {
+	const query = `query ($owners: [String!]!) {
+  transactions(owners: $owners, first: 1, sort: HEIGHT_DESC, tags: [
+    {name: "Data-Protocol", values: ["ao"]}, {name: "Type", values: ["Scheduler-Location"]}
+  ]) { edges { node { tags { name value } } } }
+}`
+	var answer struct {
+		Transactions struct {
+			Edges []struct{ Node indexEntry }
+		}
+	}
+	if err := c.query(ctx, query, map[string]any{"owners": []string{scheduler}}, &answer); err != nil {
+		return "", fmt.Errorf("locate scheduler %s: %w", scheduler, err)
+	}
+	if edges := answer.Transactions.Edges; len(edges) > 0 {
+		if found := edges[0].Node.Tags.Get("Url"); found != "" {
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("locate scheduler %s: %w: no Scheduler-Location with a Url", scheduler, ErrNotFound)
+}
+
+// BlockHeight asks for the height of the newest block.
+func (c *Client) BlockHeight(ctx context.Context) (int64, error) {
+	body, err := c.get(ctx, "/info", indexBytesMax)
+	if err != nil {
+		return 0, err
+	}
+	var info struct {
+		Height json.Number `json:"height"`
+	}
+	if err := json.Unmarshal(body, &info); err != nil {
+		return 0, fmt.Errorf("GET /info: %w: %w", ErrMalformed, err)
+	}
+	height, err := strconv.ParseInt(info.Height.String(), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("GET /info: %w: height %q", ErrMalformed, info.Height)
+	}
+	return height, nil
+}
+
+func (c *Client) get(ctx context.Context, path string, bytesMax int64) ([]byte, error) {
+	body, err := c.fetch.Bytes(ctx, fetch.Request{Method: http.MethodGet, URL: c.gateway + path, BytesMax: bytesMax})
+	return body, notFound(err)
+}
+
+// notFound adds ErrNotFound to an error that says so.
+func notFound(err error) error {
+	if fetch.NotFound(err) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
+
+func (c *Client) query(ctx context.Context, query string, variables map[string]any, into any) error {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		return err
+	}
+	answer, err := c.fetch.Bytes(ctx, fetch.Request{
+		Method: http.MethodPost, URL: c.gateway + "/graphql", Body: body, ContentType: "application/json", BytesMax: indexBytesMax,
+	})
+	if err != nil {
+		return notFound(err)
+	}
+	var envelope struct {
+		Data   json.RawMessage
+		Errors json.RawMessage
+	}
+	if err := json.Unmarshal(answer, &envelope); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if len(envelope.Data) == 0 || bytes.Equal(envelope.Data, []byte("null")) {
+		return fmt.Errorf("%w: GraphQL errors %.300s", ErrMalformed, envelope.Errors)
+	}
+	if err := json.Unmarshal(envelope.Data, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
+}
