@@ -30,10 +30,12 @@ func attentionCases() []Case {
 	}
 	for i, h := range shapes {
 		add(h, 140+i, 20+i, plain)
-		for _, c := range []contents{wide, sparse, ties, huge, nonfinite} {
+		for _, c := range []contents{narrow, sparse, ties, nonfinite} {
 			add(h, 129+7*i, 2, c)
 		}
 	}
+	add(heads{2, 2, 16}, 40, 3, huge)
+	add(heads{2, 2, 16}, 40, 3, wide)
 	add(heads{8, 2, 32}, 150, 150, plain)
 	add(heads{4, 4, 64}, 70, 70, plain)
 	add(heads{2, 2, 8}, 1100, 3, plain)
@@ -111,7 +113,7 @@ func storeCases() []Case {
 		}
 		m.attend(h, 13, spans...)
 	}}}
-	for _, c := range []contents{plain, wide, sparse, ties} {
+	for _, c := range []contents{plain, wide, narrow, sparse, ties} {
 		cases = append(cases, Case{name("storekv/f16", "%s", c), func(m *machine) {
 			// One position: the weight is one, so the values come back as kept.
 			h := heads{16, 16, 64}

@@ -36,6 +36,7 @@ type contents string
 const (
 	plain     contents = "plain"
 	wide      contents = "wide"      // exponents all over the range where products stay finite
+	narrow    contents = "narrow"    // exponents from below the smallest f16 to 2^5
 	sparse    contents = "sparse"    // zeros of both signs, subnormals, segments around 2^-96
 	ties      contents = "ties"      // halves: every rounding to a code is a tie
 	huge      contents = "huge"      // up to the largest f32
@@ -66,6 +67,8 @@ func (g *generator) segment(x []float32, c contents) {
 			x[i] = g.plain()
 		case wide:
 			x[i] = math.Float32frombits(sign | uint32(127-40+g.below(80))<<23 | uint32(u)&0x7FFFFF)
+		case narrow:
+			x[i] = math.Float32frombits(sign | uint32(127-26+g.below(32))<<23 | uint32(u)&0x7FFFFF)
 		case sparse:
 			if i == len(x)/2 {
 				x[i] = math.Float32frombits(sign | magnitude)

@@ -1,0 +1,130 @@
+// Package eval evaluates one message on one process: module, memory, message, environment and the answers of a provider
+// of inferences go in; result, memory and the record of the inferences come out.
+//
+// It is the only way in which this repository evaluates: live evaluation, dry runs, recovery, replay and the offline
+// command all call Evaluate and differ only in their Provider.
+//
+// Invariants: an Outcome is a function of the Step and of the provider's answers, on every machine; what a process does
+// wrong is an Outcome, whose memory is that of before; an error means that the machine failed and says nothing about the
+// process. The package keeps nothing, fetches nothing and signs nothing.
+package eval
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"verbatim/cu/ao"
+	"verbatim/wasmhost"
+)
+
+// Host compiles modules. It may be used by several goroutines.
+type Host struct{ host *wasmhost.Host }
+
+// NewHost gives a host that keeps compiled code in the folder cacheDir, or only in memory if that is "".
+func NewHost(ctx context.Context, cacheDir string) (*Host, error) {
+	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: cacheDir})
+	return &Host{host}, err
+}
+
+// Close releases every module of the host. No evaluation may be running.
+func (h *Host) Close(ctx context.Context) error { return h.host.Close(ctx) }
+
+// ErrModule says that a module cannot be evaluated, today or later: it is not wasm, has no handle, or needs what no host
+// offers.
+var ErrModule = errors.New("the module cannot be evaluated")
+
+// Module is compiled wasm.
+type Module struct {
+	Digest   [sha256.Size]byte // of the wasm
+	Format   string            // as given in the tag Module-Format
+	compiled *wasmhost.Module
+}
+
+// Compile compiles wasm of a module format; "" detects the format.
+func (h *Host) Compile(ctx context.Context, wasm []byte, format string) (*Module, error) {
+	compiled, err := h.host.Compile(ctx, wasm, wasmhost.Format(format))
+	for _, kind := range [...]error{wasmhost.ErrNoHandle, wasmhost.ErrModule, wasmhost.ErrImport, wasmhost.ErrFormat} {
+		if errors.Is(err, kind) {
+			return nil, fmt.Errorf("%w: %w", ErrModule, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Module{Digest: sha256.Sum256(wasm), Format: string(compiled.Format()), compiled: compiled}, nil
+}
+
+// Close releases the module. No evaluation of it may be running.
+func (m *Module) Close(ctx context.Context) error { return m.compiled.Close(ctx) }
+
+// Limits bound an evaluation. They are part of what an outcome depends on.
+type Limits struct {
+	GasMax         uint64
+	MemoryBytesMax uint64
+}
+
+// LimitsOf gives the limits that a module's tags (or its process's: see ao.Module.WithProcess) ask for, as far as the
+// unit's own limits allow, which also hold where the tags say nothing.
+func LimitsOf(module ao.Module, unit Limits) Limits {
+	return Limits{
+		GasMax:         lower(uint64(module.ComputeLimit), unit.GasMax),
+		MemoryBytesMax: lower(uint64(module.MemoryLimitBytes), unit.MemoryBytesMax),
+	}
+}
+
+func lower(wanted, unit uint64) uint64 {
+	if wanted == 0 {
+		return unit
+	}
+	return min(wanted, unit)
+}
+
+// Step is one evaluation to do. Evaluate does not change what it points to.
+type Step struct {
+	Module  *Module
+	Memory  []byte // after the step before; nil on a cold start
+	Message []byte // JSON, first argument of handle
+	Env     []byte // JSON, second argument of handle
+	Limits  Limits
+}
+
+// Outcome is what a step gave.
+type Outcome struct {
+	Result     ao.Result
+	Memory     []byte // for the next step; the step's own memory if Result has an Error
+	Inferences []Inference
+	Gas        uint64
+	Fault      string // kind of the fault that ended it; "" if handle returned a result, with or without an Error
+}
+
+// Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
+func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error) {
+	calls := &hostCalls{provider: provider, model: defaultModel(step.Env)}
+	returned, err := step.Module.compiled.Handle(ctx, wasmhost.Call{
+		Memory: step.Memory, Message: step.Message, Env: step.Env, Inferencer: calls,
+		GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
+	})
+	outcome := Outcome{Memory: step.Memory, Inferences: calls.made, Gas: returned.Gas}
+	var fault *wasmhost.Fault
+	switch {
+	case errors.As(err, &fault):
+		outcome.Fault = string(fault.Kind)
+		outcome.Result = ao.FailedText(fault.Error())
+	case err != nil:
+		return Outcome{}, fmt.Errorf("evaluate: %w", err)
+	default:
+		result, err := ao.ParseHandle(returned.Response)
+		if err != nil {
+			// The reason stays out of the result: the wording of a JSON parser is nothing to sign.
+			outcome.Fault = string(wasmhost.BadResult)
+			result = ao.FailedText("process fault: bad result: handle returned something that is not a result")
+		} else if result.Error == nil {
+			outcome.Memory = returned.Memory
+		}
+		outcome.Result = result
+	}
+	outcome.Result.GasUsed = int64(outcome.Gas)
+	return outcome, nil
+}

@@ -1,0 +1,177 @@
+// Package inference runs Llama models: a request becomes a prompt, the prompt tokens, the tokens text, and a transcript
+// records all of it. The arithmetic is kernels/SPEC.md; a Backend does it.
+//
+// Invariants: what comes out depends on the model's file and the request alone. Not on the backend, the size of the
+// prefill's chunks, other sessions of the same engine, or how often anything was asked before. Generate and Recompute share
+// one path from logits to tokens and text, so that they cannot disagree.
+//
+// The package reads no files and no clock, and chooses no model: callers time the events and pick the engine.
+package inference
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"verbatim/inference/transcript"
+	"verbatim/kernels"
+	"verbatim/kernels/canon"
+	"verbatim/models"
+	"verbatim/models/tokenizer"
+)
+
+// PrefillChunkTokensDefault is how many positions are evaluated at once unless Options say otherwise.
+const PrefillChunkTokensDefault = 128
+
+// logitsElementsMax bounds the logits that are held at once, 16 MiB.
+const logitsElementsMax = 1 << 22
+
+// Options change speed and memory, never a result.
+type Options struct {
+	PrefillChunkTokens int // 0: PrefillChunkTokensDefault
+}
+
+// Engine holds a model's weights in a backend's memory. It may be used from several goroutines: sessions take turns, a
+// token or a chunk of a prompt at a time.
+type Engine struct {
+	model       *models.Model
+	weights     weights
+	frequencies []float64 // of the rotary pairs
+	chunkTokens int       // rows of the activations
+	logitsRows  int       // rows of logits computed at once
+
+	turn        sync.Mutex // guards the rest
+	backend     kernels.Backend
+	activations activations
+	idle        []kernels.KV // of closed sessions
+}
+
+// weights are the model's matrices in the backend's memory.
+type weights struct {
+	embedding  kernels.Matrix
+	layers     []layer
+	outputNorm kernels.Matrix
+	output     kernels.Matrix
+}
+
+type layer struct {
+	attnNorm, q, k, v, o    kernels.Matrix
+	ffnNorm, gate, up, down kernels.Matrix
+}
+
+// activations are the buffers of one batch, each (chunkTokens, n) unless noted.
+type activations struct {
+	x, h      kernels.Buffer // n = dim
+	q, mixed  kernels.Buffer // n = heads * headDim
+	k, v      kernels.Buffer // n = kvHeads * headDim
+	gate, up  kernels.Buffer // n = hidden
+	cosSin    kernels.Buffer // n = rotated elements
+	picked    kernels.Buffer // (logitsRows, dim)
+	logits    kernels.Buffer // (logitsRows, vocab)
+	rotations []float32      // what goes into cosSin
+	tokens    []int32        // what goes into Embed
+}
+
+// NewEngine puts the model's weights into the backend's memory. The engine uses both and closes neither; nothing else may
+// use the backend at the same time.
+func NewEngine(model *models.Model, backend kernels.Backend, options Options) (*Engine, error) {
+	h := &model.Hyperparameters
+	e := &Engine{
+		model: model, backend: backend, chunkTokens: options.PrefillChunkTokens,
+		frequencies: canon.Frequencies(h.RopeBase, h.RopeDim, h.RopeFactors),
+	}
+	if e.chunkTokens == 0 {
+		e.chunkTokens = PrefillChunkTokensDefault
+	}
+	if e.chunkTokens < 0 {
+		return nil, fmt.Errorf("inference: a prefill chunk of %d tokens: it has at least 1", e.chunkTokens)
+	}
+	e.chunkTokens = min(e.chunkTokens, h.ContextTokensMax)
+	e.logitsRows = min(e.chunkTokens, max(1, logitsElementsMax/h.Vocab))
+	if err := e.loadWeights(); err != nil {
+		return nil, err
+	}
+	if err := e.makeActivations(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) loadWeights() error {
+	var errs error
+	load := func(t models.Tensor) kernels.Matrix {
+		if errs != nil {
+			return nil
+		}
+		m, err := e.backend.NewMatrix(t.Type, t.Rows, t.Cols, t.Data)
+		if err != nil {
+			errs = fmt.Errorf("inference: load tensor %q: %w", t.Name, err)
+		}
+		return m
+	}
+	w := &e.model.Weights
+	e.weights.embedding = load(w.TokenEmbedding)
+	e.weights.outputNorm = load(w.OutputNorm)
+	e.weights.output = e.weights.embedding
+	if !e.model.Hyperparameters.Tied {
+		e.weights.output = load(w.Output)
+	}
+	for i := range w.Layers {
+		l := &w.Layers[i]
+		e.weights.layers = append(e.weights.layers, layer{
+			attnNorm: load(l.AttnNorm), q: load(l.Q), k: load(l.K), v: load(l.V), o: load(l.O),
+			ffnNorm: load(l.FFNNorm), gate: load(l.Gate), up: load(l.Up), down: load(l.Down),
+		})
+	}
+	return errs
+}
+
+func (e *Engine) makeActivations() error {
+	var errs []error
+	buffer := func(rows, n int) kernels.Buffer {
+		b, err := e.backend.NewBuffer(rows * n)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("inference: allocate activations, %d rows of %d: %w", rows, n, err))
+		}
+		return b
+	}
+	h := &e.model.Hyperparameters
+	rows := e.chunkTokens
+	e.activations = activations{
+		x: buffer(rows, h.Dim), h: buffer(rows, h.Dim),
+		q: buffer(rows, h.Heads*h.HeadDim), mixed: buffer(rows, h.Heads*h.HeadDim),
+		k: buffer(rows, h.KVHeads*h.HeadDim), v: buffer(rows, h.KVHeads*h.HeadDim),
+		gate: buffer(rows, h.Hidden), up: buffer(rows, h.Hidden),
+		cosSin: buffer(rows, h.RopeDim),
+		picked: buffer(e.logitsRows, h.Dim), logits: buffer(e.logitsRows, h.Vocab),
+	}
+	return errors.Join(errs...)
+}
+
+// Model is the model that the engine runs.
+func (e *Engine) Model() *models.Model { return e.model }
+
+// Backend describes where it runs.
+func (e *Engine) Backend() kernels.Info { return e.backend.Info() }
+
+// ContextTokensMax is the model's context window: prompt and output have at most this many tokens.
+func (e *Engine) ContextTokensMax() int { return e.model.Hyperparameters.ContextTokensMax }
+
+// contains says whether every token is in the vocabulary, and which is not.
+func (e *Engine) contains(tokens []tokenizer.Token) (int, bool) {
+	for i, token := range tokens {
+		if !e.model.Tokenizer.Contains(token) {
+			return i, false
+		}
+	}
+	return 0, true
+}
+
+// header is a transcript with what is known of every inference of this engine.
+func (e *Engine) header() transcript.Transcript {
+	return transcript.Transcript{
+		Arithmetic: kernels.Version,
+		Model:      transcript.Digest(e.model.Digest),
+		Vocabulary: transcript.Digest(e.model.Tokenizer.Digest()),
+	}
+}

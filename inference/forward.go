@@ -1,0 +1,50 @@
+package inference
+
+import (
+	"verbatim/kernels"
+	"verbatim/models/tokenizer"
+)
+
+// forward evaluates the tokens, a row each, at the positions of the spans: section 10 of kernels/SPEC.md. It leaves the
+// hidden states after the last normalisation in activations.h, (len(tokens), dim), and keys and values in the spans' KVs.
+func (e *Engine) forward(tokens []tokenizer.Token, spans []kernels.Span) {
+	b, a, w, h := e.backend, &e.activations, &e.weights, &e.model.Hyperparameters
+	rows := len(tokens)
+
+	b.Write(a.cosSin, e.rotations(spans))
+	b.Embed(a.x, w.embedding, e.ids(tokens))
+	for i := range w.layers {
+		l := &w.layers[i]
+
+		b.RMSNorm(a.h, a.x, l.attnNorm, h.NormEpsilon, rows)
+		b.MatMul([]kernels.Buffer{a.q, a.k, a.v}, []kernels.Matrix{l.q, l.k, l.v}, a.h, rows)
+		b.RoPE(a.q, a.cosSin, h.Heads, h.HeadDim, h.RopeDim, rows)
+		b.RoPE(a.k, a.cosSin, h.KVHeads, h.HeadDim, h.RopeDim, rows)
+		b.StoreKV(i, a.k, a.v, spans)
+		b.Attention(a.mixed, a.q, i, h.Heads, spans)
+		b.MatMul([]kernels.Buffer{a.h}, []kernels.Matrix{l.o}, a.mixed, rows)
+		b.Add(a.x, a.h, rows*h.Dim)
+
+		b.RMSNorm(a.h, a.x, l.ffnNorm, h.NormEpsilon, rows)
+		b.MatMul([]kernels.Buffer{a.gate, a.up}, []kernels.Matrix{l.gate, l.up}, a.h, rows)
+		b.SwiGLU(a.gate, a.gate, a.up, rows*h.Hidden)
+		b.MatMul([]kernels.Buffer{a.h}, []kernels.Matrix{l.down}, a.gate, rows)
+		b.Add(a.x, a.h, rows*h.Dim)
+	}
+	b.RMSNorm(a.h, a.x, w.outputNorm, h.NormEpsilon, rows)
+}
+
+// project computes the logits of the first rows rows of states, (rows, dim) -> activations.logits, (rows, vocab).
+func (e *Engine) project(states kernels.Buffer, rows int) {
+	e.backend.MatMul([]kernels.Buffer{e.activations.logits}, []kernels.Matrix{e.weights.output}, states, rows)
+}
+
+// ids are the tokens as the backend takes them.
+func (e *Engine) ids(tokens []tokenizer.Token) []int32 {
+	a := &e.activations
+	a.tokens = a.tokens[:0]
+	for _, token := range tokens {
+		a.tokens = append(a.tokens, int32(token))
+	}
+	return a.tokens
+}

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// vector writes the operators that are a small part of the work. The AVX2 functions serve AVX-512 too.
+func vector(g *gen) {
+	c := constants(g)
+	pause(g)
+	largest(g, c)
+	encode(g, c)
+	sumSquares(g)
+	normalise(g)
+	swiglu(g, c)
+	add(g)
+	rotate(g)
+	softmax(g, c)
+	accumulate(g)
+	scale(g)
+	toF16(g)
+}
+
+// constants puts each constant of SPEC.md section 2 into memory, once a lane.
+func constants(g *gen) map[string]operand.Mem {
+	c := map[string]operand.Mem{}
+	for _, k := range []struct {
+		name string
+		bits uint32
+	}{
+		{"log2e", 0x3FB8AA3B}, {"ln2Hi", 0xBF317200}, {"ln2Lo", 0xB5BFBE8E},
+		{"c6", 0x3AB511E8}, {"c5", 0x3C091D10}, {"c4", 0x3D2AAC79}, {"c3", 0x3E2AAA49}, {"c2", 0x3EFFFFFE}, {"one", 0x3F800000},
+		{"expMax", 0x42B00000}, {"expMin", 0xC2AE0000}, {"infinity", 0x7F800000}, {"bias", 127},
+		{"noSign", 0x7FFFFFFF}, {"sign", 0x80000000},
+	} {
+		c[k.name] = g.StaticGlobal(k.name)
+		g.DataAttributes(attr.RODATA | attr.NOPTR)
+		for lane := range avx2.lanes {
+			g.AddDatum(4*lane, operand.U32(k.bits))
+		}
+	}
+	c["order"] = g.StaticGlobal("order")
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for lane, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
+		g.AddDatum(4*lane, operand.U32(from))
+	}
+	return c
+}
+
+// loop8 runs body for each register of 8 elements. The function's n is a positive multiple of 8; body gets the
+// byte offset as an index register.
+func loop8(g *gen, n reg.Register, elements int, body func(i reg.Register)) {
+	i := g.GP64()
+	g.XORQ(i, i)
+	loop := g.label("loop")
+	g.Label(loop)
+	body(i)
+	g.ADDQ(operand.U32(elements), i)
+	g.CMPQ(i, n)
+	g.JB(operand.LabelRef(loop))
+}
+
+// at is element i + disp of a float32 array.
+func at(base, i reg.Register, disp int) operand.Mem {
+	return operand.Mem{Base: base, Index: i, Scale: 4, Disp: 4 * disp}
+}
+
+func pause(g *gen) {
+	g.text("pause", "pause lets the processor rest for n short moments.", "func(n uint64)")
+	n := g.param("n")
+	loop := g.label("loop")
+	g.Label(loop)
+	g.PAUSE()
+	g.DECQ(n)
+	g.JNZ(operand.LabelRef(loop))
+	g.RET()
+}
+
+func largest(g *gen, c map[string]operand.Mem) {
+	g.text("largestAVX2", "largestAVX2 is the largest bit pattern of x without signs; n is a positive multiple of 32.", "func(x *float32, n uint64) uint32")
+	x, n := g.param("x"), g.param("n")
+	mask, m := reg.Y15, []reg.Register{reg.Y0, reg.Y1, reg.Y2, reg.Y3}
+	g.VMOVDQU(c["noSign"], mask)
+	for _, v := range m {
+		g.zero(v)
+	}
+	loop8(g, n, 32, func(i reg.Register) {
+		for k, v := range m {
+			g.VPAND(at(x, i, 8*k), mask, reg.Y4)
+			g.VPMAXSD(reg.Y4, v, v)
+		}
+	})
+	g.VPMAXSD(reg.Y1, reg.Y0, reg.Y0)
+	g.VPMAXSD(reg.Y3, reg.Y2, reg.Y2)
+	g.VPMAXSD(reg.Y2, reg.Y0, reg.Y0)
+	g.VEXTRACTI128(operand.U8(1), reg.Y0, reg.X1)
+	g.VPMAXSD(reg.X1, reg.X0, reg.X0)
+	g.VPSHUFD(operand.U8(0x4E), reg.X0, reg.X1)
+	g.VPMAXSD(reg.X1, reg.X0, reg.X0)
+	g.VPSHUFD(operand.U8(0xB1), reg.X0, reg.X1)
+	g.VPMAXSD(reg.X1, reg.X0, reg.X0)
+	out := g.GP32()
+	g.VMOVD(reg.X0, out)
+	g.VZEROUPPER()
+	g.Store(out, g.ReturnIndex(0))
+	g.RET()
+}
+
+func encode(g *gen, c map[string]operand.Mem) {
+	g.text("encodeAVX2", "encodeAVX2 writes rne(x*r) as codes and the sums of each 32 of them.", "func(codes *int8, sums *int32, x *float32, r float32, blocks uint64)")
+	codes, sums, x, blocks := g.param("codes"), g.param("sums"), g.param("x"), g.param("blocks")
+	r, order := reg.Y15, reg.Y14
+	g.Load(g.Param("r"), reg.X15)
+	g.VBROADCASTSS(reg.X15, r)
+	g.VMOVDQU(c["order"], order)
+	loop := g.label("block")
+	g.Label(loop)
+	v := []reg.Register{reg.Y0, reg.Y1, reg.Y2, reg.Y3}
+	for k, y := range v {
+		g.VMULPS(mem(x, 32*k), r, y)
+		g.VCVTPS2DQ(y, y)
+	}
+	g.VPADDD(reg.Y0, reg.Y1, reg.Y4)
+	g.VPADDD(reg.Y2, reg.Y3, reg.Y5)
+	g.VPADDD(reg.Y4, reg.Y5, reg.Y4)
+	g.VEXTRACTI128(operand.U8(1), reg.Y4, reg.X5)
+	g.VPADDD(reg.X5, reg.X4, reg.X4)
+	g.VPSHUFD(operand.U8(0x4E), reg.X4, reg.X5)
+	g.VPADDD(reg.X5, reg.X4, reg.X4)
+	g.VPSHUFD(operand.U8(0xB1), reg.X4, reg.X5)
+	g.VPADDD(reg.X5, reg.X4, reg.X4)
+	g.VMOVD(reg.X4, mem(sums, 0))
+	// Packing works on 128-bit halves: bytes come out in groups of four in the order 0 2 4 6 1 3 5 7.
+	g.VPACKSSDW(reg.Y1, reg.Y0, reg.Y0)
+	g.VPACKSSDW(reg.Y3, reg.Y2, reg.Y2)
+	g.VPACKSSWB(reg.Y2, reg.Y0, reg.Y0)
+	g.VPERMD(reg.Y0, order, reg.Y0)
+	g.VMOVDQU(reg.Y0, mem(codes, 0))
+	g.ADDQ(operand.U32(128), x)
+	g.ADDQ(operand.U32(32), codes)
+	g.ADDQ(operand.U32(4), sums)
+	g.DECQ(blocks)
+	g.JNZ(operand.LabelRef(loop))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func sumSquares(g *gen) {
+	g.text("sumSquaresAVX2", "sumSquaresAVX2 writes the 32 partial sums of squares of x; n is a positive multiple of 32.", "func(p, x *float32, n uint64)")
+	p, x, n := g.param("p"), g.param("x"), g.param("n")
+	sums := avx2.v[:4]
+	for _, s := range sums {
+		g.zero(s)
+	}
+	loop8(g, n, 32, func(i reg.Register) {
+		for k, s := range sums {
+			g.VMOVUPS(at(x, i, 8*k), reg.Y4)
+			g.VFMADD231PS(reg.Y4, reg.Y4, s)
+		}
+	})
+	for k, s := range sums {
+		g.VMOVUPS(s, mem(p, 32*k))
+	}
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func normalise(g *gen) {
+	g.text("normaliseAVX2", "normaliseAVX2 is dst = (x*r)*w; n is a positive multiple of 8.", "func(dst, x, w *float32, r float32, n uint64)")
+	dst, x, w, n := g.param("dst"), g.param("x"), g.param("w"), g.param("n")
+	g.Load(g.Param("r"), reg.X15)
+	g.VBROADCASTSS(reg.X15, reg.Y15)
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMULPS(at(x, i, 0), reg.Y15, reg.Y0)
+		g.VMULPS(at(w, i, 0), reg.Y0, reg.Y0)
+		g.VMOVUPS(reg.Y0, at(dst, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// exp leaves exp(x) in p; n and t are scratch.
+func exp(g *gen, c map[string]operand.Mem, x, n, p, t reg.Register) {
+	g.VMULPS(c["log2e"], x, n)
+	g.VCVTPS2DQ(n, n)
+	g.VCVTDQ2PS(n, p)
+	g.VMOVAPS(x, t)
+	g.VFMADD231PS(c["ln2Hi"], p, t)
+	g.VFMADD231PS(c["ln2Lo"], p, t)
+	g.VMOVUPS(c["c6"], p)
+	for _, k := range []string{"c5", "c4", "c3", "c2", "one", "one"} {
+		g.VFMADD213PS(c[k], t, p)
+	}
+	g.VPADDD(c["bias"], n, n)
+	g.VPSLLD(operand.U8(23), n, n)
+	g.VMULPS(n, p, p)
+	const lessThan, greaterThan = 0x11, 0x1E
+	g.VCMPPS(operand.U8(greaterThan), c["expMax"], x, t)
+	g.VMOVUPS(c["infinity"], n)
+	g.VBLENDVPS(t, n, p, p)
+	g.VCMPPS(operand.U8(lessThan), c["expMin"], x, t)
+	g.VANDNPS(p, t, p)
+}
+
+func swiglu(g *gen, c map[string]operand.Mem) {
+	g.text("swigluAVX2", "swigluAVX2 is dst = silu(gate)*up; n is a positive multiple of 8.", "func(dst, gate, up *float32, n uint64)")
+	dst, gate, up, n := g.param("dst"), g.param("gate"), g.param("up"), g.param("n")
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMOVUPS(at(gate, i, 0), reg.Y0)
+		g.VXORPS(c["sign"], reg.Y0, reg.Y1)
+		exp(g, c, reg.Y1, reg.Y2, reg.Y3, reg.Y4)
+		g.VADDPS(c["one"], reg.Y3, reg.Y3)
+		g.VDIVPS(reg.Y3, reg.Y0, reg.Y0)
+		g.VMULPS(at(up, i, 0), reg.Y0, reg.Y0)
+		g.VMOVUPS(reg.Y0, at(dst, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func add(g *gen) {
+	g.text("addAVX2", "addAVX2 is dst = dst + src; n is a positive multiple of 8.", "func(dst, src *float32, n uint64)")
+	dst, src, n := g.param("dst"), g.param("src"), g.param("n")
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMOVUPS(at(dst, i, 0), reg.Y0)
+		g.VADDPS(at(src, i, 0), reg.Y0, reg.Y0)
+		g.VMOVUPS(reg.Y0, at(dst, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func rotate(g *gen) {
+	g.text("rotateAVX2", "rotateAVX2 turns the pairs of x by the cosines and sines; n is a positive multiple of 8.", "func(x, cosSin *float32, n uint64)")
+	x, cosSin, n := g.param("x"), g.param("cosSin"), g.param("n")
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMOVUPS(at(cosSin, i, 0), reg.Y0)
+		g.VMOVUPS(at(x, i, 0), reg.Y1)
+		g.VMOVSLDUP(reg.Y0, reg.Y2)
+		g.VMOVSHDUP(reg.Y0, reg.Y3)
+		g.VPERMILPS(operand.U8(0xB1), reg.Y1, reg.Y4)
+		g.VMULPS(reg.Y2, reg.Y1, reg.Y1)
+		g.VMULPS(reg.Y3, reg.Y4, reg.Y4)
+		g.VADDSUBPS(reg.Y4, reg.Y1, reg.Y1)
+		g.VMOVUPS(reg.Y1, at(x, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func softmax(g *gen, c map[string]operand.Mem) {
+	g.text("softmaxAVX2", "softmaxAVX2 finds the largest of e, m, replaces e by exp(e-m) and gives the strided sum; n is a positive multiple of 32.",
+		"func(e *float32, n uint64) (m, l float32)")
+	e, n := g.param("e"), g.param("n")
+	g.VMOVUPS(mem(e, 0), reg.Y0)
+	loop8(g, n, 8, func(i reg.Register) { g.VMAXPS(at(e, i, 0), reg.Y0, reg.Y0) })
+	g.VEXTRACTF128(operand.U8(1), reg.Y0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.VPERMILPS(operand.U8(0x4E), reg.X0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.VPERMILPS(operand.U8(0xB1), reg.X0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.Store(reg.X0, g.Return("m"))
+	m := reg.Y15
+	g.VBROADCASTSS(reg.X0, m)
+	sums := avx2.v[8:12]
+	for _, s := range sums {
+		g.zero(s)
+	}
+	loop8(g, n, 32, func(i reg.Register) {
+		for k, s := range sums {
+			g.VMOVUPS(at(e, i, 8*k), reg.Y0)
+			g.VSUBPS(m, reg.Y0, reg.Y0)
+			exp(g, c, reg.Y0, reg.Y1, reg.Y2, reg.Y3)
+			g.VMOVUPS(reg.Y2, at(e, i, 8*k))
+			g.VADDPS(reg.Y2, s, s)
+		}
+	})
+	g.VADDPS(reg.Y10, reg.Y8, reg.Y8)
+	g.VADDPS(reg.Y11, reg.Y9, reg.Y9)
+	g.VADDPS(reg.Y9, reg.Y8, reg.Y8)
+	g.VEXTRACTF128(operand.U8(1), reg.Y8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.VPERMILPS(operand.U8(0x4E), reg.X8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.VPERMILPS(operand.U8(0xB1), reg.X8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.Store(reg.X8, g.Return("l"))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func accumulate(g *gen) {
+	g.text("accumulateAVX2", "accumulateAVX2 is dst = fma(o, w, dst); n is a positive multiple of 8.", "func(dst, o *float32, w float32, n uint64)")
+	dst, o, n := g.param("dst"), g.param("o"), g.param("n")
+	g.Load(g.Param("w"), reg.X15)
+	g.VBROADCASTSS(reg.X15, reg.Y15)
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMOVUPS(at(dst, i, 0), reg.Y0)
+		g.VFMADD231PS(at(o, i, 0), reg.Y15, reg.Y0)
+		g.VMOVUPS(reg.Y0, at(dst, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func scale(g *gen) {
+	g.text("scaleAVX2", "scaleAVX2 is dst = x*r; n is a positive multiple of 8.", "func(dst, x *float32, r float32, n uint64)")
+	dst, x, n := g.param("dst"), g.param("x"), g.param("n")
+	g.Load(g.Param("r"), reg.X15)
+	g.VBROADCASTSS(reg.X15, reg.Y15)
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMULPS(at(x, i, 0), reg.Y15, reg.Y0)
+		g.VMOVUPS(reg.Y0, at(dst, i, 0))
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func toF16(g *gen) {
+	g.text("toF16AVX2", "toF16AVX2 rounds x to f16; n is a positive multiple of 8.", "func(dst *uint16, x *float32, n uint64)")
+	dst, x, n := g.param("dst"), g.param("x"), g.param("n")
+	loop8(g, n, 8, func(i reg.Register) {
+		g.VMOVUPS(at(x, i, 0), reg.Y0)
+		g.VCVTPS2PH(operand.U8(0), reg.Y0, operand.Mem{Base: dst, Index: i, Scale: 2})
+	})
+	g.VZEROUPPER()
+	g.RET()
+}

@@ -1,0 +1,104 @@
+//go:build amd64 && !purego
+
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+// levels lists what this machine can run, slowest first.
+func levels() []*level {
+	list := []*level{&generic}
+	x := &cpu.X86
+	if !(x.HasAVX2 && x.HasFMA && x.HasF16C) {
+		return list
+	}
+	list = append(list, &avx2)
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512VNNI {
+		list = append(list, &avx512)
+	}
+	return list
+}
+
+func pauseShort() { pause(8) }
+
+var avx2 = level{
+	name:       "avx2",
+	group:      4,
+	q8Unsigned: false,
+	q8: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ8x1AVX2, blocksQ8x2AVX2, blocksQ8x3AVX2, blocksQ8x4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q40: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ40x1AVX2, blocksQ40x2AVX2, blocksQ40x3AVX2, blocksQ40x4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q41: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ41x1AVX2, blocksQ41x2AVX2, blocksQ41x3AVX2, blocksQ41x4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	f32: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsF32x1AVX2, floatsF32x2AVX2, floatsF32x3AVX2, floatsF32x4AVX2},
+		matrixRows: []int{32, 32, 32, 16},
+	},
+	f16: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsF16x1AVX2, floatsF16x2AVX2, floatsF16x3AVX2, floatsF16x4AVX2},
+		matrixRows: []int{32, 32, 32, 16},
+	},
+	bf16: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsBF16x1AVX2, floatsBF16x2AVX2, floatsBF16x3AVX2, floatsBF16x4AVX2},
+		matrixRows: []int{32, 32, 32, 16},
+	},
+	heads: []headFuncs{
+		{16, [queriesMax]scoresFunc{scores16x1AVX2, scores16x2AVX2, scores16x3AVX2, scores16x4AVX2}, [queriesMax]valuesFunc{values16x1AVX2, values16x2AVX2, values16x3AVX2, values16x4AVX2}},
+	},
+	vectors: vectorsAVX2,
+}
+
+var avx512 = level{
+	name:       "avx512",
+	group:      6,
+	q8Unsigned: true,
+	q8: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ8x1AVX512, blocksQ8x2AVX512, blocksQ8x3AVX512, blocksQ8x4AVX512, blocksQ8x5AVX512, blocksQ8x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	q40: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ40x1AVX512, blocksQ40x2AVX512, blocksQ40x3AVX512, blocksQ40x4AVX512, blocksQ40x5AVX512, blocksQ40x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	q41: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ41x1AVX512, blocksQ41x2AVX512, blocksQ41x3AVX512, blocksQ41x4AVX512, blocksQ41x5AVX512, blocksQ41x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	f32: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsF32x1AVX512, floatsF32x2AVX512, floatsF32x3AVX512, floatsF32x4AVX512, floatsF32x5AVX512, floatsF32x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	f16: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsF16x1AVX512, floatsF16x2AVX512, floatsF16x3AVX512, floatsF16x4AVX512, floatsF16x5AVX512, floatsF16x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	bf16: tileFuncs[floatFunc]{
+		funcs:      []floatFunc{floatsBF16x1AVX512, floatsBF16x2AVX512, floatsBF16x3AVX512, floatsBF16x4AVX512, floatsBF16x5AVX512, floatsBF16x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	heads: []headFuncs{
+		{64, [queriesMax]scoresFunc{scores64x1AVX512, scores64x2AVX512, scores64x3AVX512, scores64x4AVX512}, [queriesMax]valuesFunc{values64x1AVX512, values64x2AVX512, values64x3AVX512, values64x4AVX512}},
+		{16, [queriesMax]scoresFunc{scores16x1AVX512, scores16x2AVX512, scores16x3AVX512, scores16x4AVX512}, [queriesMax]valuesFunc{values16x1AVX512, values16x2AVX512, values16x3AVX512, values16x4AVX512}},
+	},
+	vectors: vectorsAVX2,
+}
+
+var vectorsAVX2 = vectors{
+	largest:    largestAVX2,
+	encode:     encodeAVX2,
+	sumSquares: sumSquaresAVX2,
+	normalise:  normaliseAVX2,
+	swiglu:     swigluAVX2,
+	add:        addAVX2,
+	rotate:     rotateAVX2,
+	softmax:    softmaxAVX2,
+	accumulate: accumulateAVX2,
+	scale:      scaleAVX2,
+	toF16:      toF16AVX2,
+}

@@ -1,0 +1,182 @@
+package models
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// EmbeddedName names the model that the program carries.
+const EmbeddedName = "embedded"
+
+// FileBytesMax is the limit on the size of a downloaded model.
+const FileBytesMax = 1 << 38
+
+// Store finds models by name: EmbeddedName, an Arweave transaction id, or the
+// path of a GGUF file. Its fields are set once, before use.
+type Store struct {
+	// Embedded returns the file of the embedded model.
+	Embedded func() []byte
+
+	// Fetch writes the data of an Arweave transaction to w, verified. nil means
+	// that ids are found in Folder only.
+	Fetch func(ctx context.Context, id string, w io.Writer) error
+
+	// Folder keeps downloaded models: ID.gguf, and beside it ID.sha256 with the
+	// digest at the time of the download.
+	Folder string
+}
+
+// Open opens the model of that name. A file whose name looks like a transaction
+// id is reached as ./NAME.
+func (s *Store) Open(ctx context.Context, name string) (*Model, error) {
+	switch {
+	case name == "":
+		return nil, errors.New("open model: the name is empty (embedded, a transaction id or a path are possible)")
+	case name == EmbeddedName:
+		m, err := FromBytes(s.Embedded())
+		if err != nil {
+			return nil, fmt.Errorf("open the embedded model: %w", err)
+		}
+		return m, nil
+	case IsTransactionID(name):
+		return s.openTransaction(ctx, name)
+	}
+	return Open(name)
+}
+
+// IsTransactionID says whether name has the form of an Arweave transaction id:
+// 32 bytes in unpadded base64url.
+func IsTransactionID(name string) bool {
+	id, err := base64.RawURLEncoding.Strict().DecodeString(name)
+	return err == nil && len(id) == 32 && len(name) == 43
+}
+
+// openTransaction opens the kept copy if its digest is still the recorded one;
+// otherwise it downloads the model.
+func (s *Store) openTransaction(ctx context.Context, id string) (*Model, error) {
+	path := filepath.Join(s.Folder, id+".gguf")
+	recorded, err := readDigest(filepath.Join(s.Folder, id+".sha256"))
+	if err == nil {
+		m, openErr := Open(path)
+		if openErr == nil && m.Digest == recorded {
+			return m, nil
+		}
+		if openErr == nil {
+			openErr = errors.Join(fmt.Errorf("the file's digest is %v instead of %v", m.Digest, recorded), m.Close())
+		}
+		err = fmt.Errorf("kept copy %s is damaged: %w", path, openErr)
+	}
+	if s.Fetch == nil {
+		return nil, fmt.Errorf("open model %s: there is no network to download it from; %w", id, err)
+	}
+	digest, err := s.download(ctx, id, path)
+	if err != nil {
+		return nil, fmt.Errorf("download model %s: %w", id, err)
+	}
+	m, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if m.Digest != digest {
+		return nil, errors.Join(fmt.Errorf("model %s changed on disk after its download", id), m.Close())
+	}
+	return m, nil
+}
+
+func readDigest(path string) (Digest, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Digest{}, err
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != sha256.Size {
+		return Digest{}, fmt.Errorf("%s does not hold a digest", path)
+	}
+	return Digest(raw), nil
+}
+
+// download writes the model and then its digest. It writes to a file of its own
+// and renames it when complete, so that a crash leaves at most a temporary file,
+// or a model without a digest; neither is ever opened, and both are replaced by
+// the next download. Unfinished downloads are not resumed.
+func (s *Store) download(ctx context.Context, id, path string) (Digest, error) {
+	if err := os.MkdirAll(s.Folder, 0o755); err != nil {
+		return Digest{}, err
+	}
+	digestPath := filepath.Join(s.Folder, id+".sha256")
+	if err := os.Remove(digestPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Digest{}, err
+	}
+	hash := sha256.New()
+	err := writeFile(path, func(w io.Writer) error {
+		limited := &limitedWriter{w: io.MultiWriter(w, hash), left: FileBytesMax}
+		return s.Fetch(ctx, id, limited)
+	})
+	if err != nil {
+		return Digest{}, err
+	}
+	digest := Digest(hash.Sum(nil))
+	err = writeFile(digestPath, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, digest)
+		return err
+	})
+	return digest, err
+}
+
+// writeFile makes the file at path appear whole or not at all.
+func writeFile(path string, fill func(w io.Writer) error) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreClosed(file.Close()), os.Remove(file.Name()))
+		}
+	}()
+	buffered := bufio.NewWriterSize(file, 1<<20)
+	if err := fill(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// limitedWriter refuses more than left bytes.
+type limitedWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func (l *limitedWriter) Write(b []byte) (int, error) {
+	if int64(len(b)) > l.left {
+		return 0, fmt.Errorf("the data exceeds the limit of %d bytes", int64(FileBytesMax))
+	}
+	l.left -= int64(len(b))
+	return l.w.Write(b)
+}

@@ -1,0 +1,193 @@
+package wasmhost
+
+// file is an open virtual file: a standard stream, or the answer to an inference request.
+type file struct {
+	terminal bool
+	input    bool // standard input: never has any
+	data     []byte
+	position int
+	atEnd    bool // the position is there because of a seek to the end; see read
+}
+
+// files are the open files of one evaluation, by number.
+type files struct{ open map[uint32]*file }
+
+func newFiles() files {
+	return files{map[uint32]*file{0: {terminal: true, input: true}, 1: {terminal: true}, 2: {terminal: true}}}
+}
+
+// add opens data as a file and returns the lowest free number, or 0 when too many are open.
+func (f *files) add(data []byte) uint32 {
+	for n := uint32(3); n < 3+OpenFilesMax; n++ {
+		if f.open[n] == nil {
+			f.open[n] = &file{data: data}
+			return n
+		}
+	}
+	return 0
+}
+
+// read copies from the position. After a seek to the end it starts over: published code asks for the size by seeking
+// to the end and reads in the same line, f:read(f:seek("end")).
+func (f *file) read(to []byte) int {
+	if f.atEnd {
+		f.position, f.atEnd = 0, false
+	}
+	if f.position >= len(f.data) {
+		return 0
+	}
+	n := copy(to, f.data[f.position:])
+	f.position += n
+	return n
+}
+
+// seek moves the position and reports an error number, 0 for none.
+func (f *file) seek(offset int64, whence uint32) int32 {
+	if f.terminal {
+		return errNotSeek
+	}
+	switch whence {
+	case 0:
+	case 1:
+		offset += int64(f.position)
+	case 2:
+		offset += int64(len(f.data))
+	default:
+		return errInvalid
+	}
+	if offset < 0 || offset > 1<<40 {
+		return errInvalid
+	}
+	f.position = int(offset)
+	f.atEnd = whence == 2 && f.position == len(f.data)
+	return 0
+}
+
+func fdClose(e *evaluation, stack []uint64) {
+	fd := arg(stack, 0)
+	if e.files.open[fd] == nil {
+		answer(stack, errBadFile)
+		return
+	}
+	delete(e.files.open, fd)
+	answer(stack, 0)
+}
+
+// fdRead fills the buffers one after the other until the file has no more.
+func fdRead(e *evaluation, stack []uint64) {
+	f := e.files.open[arg(stack, 0)]
+	if f == nil || (f.terminal && !f.input) {
+		answer(stack, errBadFile)
+		return
+	}
+	total := uint32(0)
+	for i := range arg(stack, 2) {
+		at := arg(stack, 1) + 8*i
+		buf := e.bytes(e.u32(at), e.u32(at+4))
+		n := f.read(buf)
+		e.chargeBytes(uint64(n))
+		total += uint32(n)
+		if n < len(buf) {
+			break
+		}
+	}
+	e.putU32(arg(stack, 3), total)
+	answer(stack, 0)
+}
+
+// fdWrite takes what is written to standard output and error, and drops it.
+func fdWrite(e *evaluation, stack []uint64) {
+	fdWriteEach(e, stack, func() {})
+}
+
+// fdWriteTicking does the same under emscripten, whose terminal notes the time of each write.
+func fdWriteTicking(e *evaluation, stack []uint64) {
+	fdWriteEach(e, stack, func() { e.clock.read() })
+}
+
+func fdWriteEach(e *evaluation, stack []uint64, written func()) {
+	f := e.files.open[arg(stack, 0)]
+	if f == nil || !f.terminal || f.input {
+		answer(stack, errBadFile)
+		return
+	}
+	total := uint32(0)
+	for i := range arg(stack, 2) {
+		e.charge(1)
+		n := e.u32(arg(stack, 1) + 8*i + 4)
+		e.bytes(e.u32(arg(stack, 1)+8*i), n)
+		total += n
+		if n > 0 {
+			written()
+		}
+	}
+	e.putU32(arg(stack, 3), total)
+	answer(stack, 0)
+}
+
+// fdSeekSplit is fd_seek with the offset in two halves, as emscripten passes it.
+func fdSeekSplit(e *evaluation, stack []uint64) {
+	offset := int64(uint64(arg(stack, 2))<<32 | uint64(arg(stack, 1)))
+	const exact = 1 << 53
+	if offset > exact || offset < -exact {
+		answer(stack, errOverflow)
+		return
+	}
+	fdSeek(e, stack, offset, arg(stack, 3), arg(stack, 4))
+}
+
+func fdSeek(e *evaluation, stack []uint64, offset int64, whence, result uint32) {
+	f := e.files.open[arg(stack, 0)]
+	if f == nil {
+		answer(stack, errBadFile)
+		return
+	}
+	errno := f.seek(offset, whence)
+	if errno == 0 {
+		e.putU64(result, uint64(f.position))
+	}
+	answer(stack, errno)
+}
+
+// Commands of fcntl and ioctl that the reference answers for open files.
+const (
+	fcntlGetFD, fcntlSetFD, fcntlGetFlags, fcntlSetFlags = 1, 2, 3, 4
+	fcntlSetLock, fcntlSetLockWait                       = 13, 14
+	ioctlWindowSize                                      = 21523
+	windowRows, windowColumns                            = 24, 80
+)
+
+func fcntl(e *evaluation, stack []uint64) {
+	fd, command := arg(stack, 0), arg(stack, 1)
+	f := e.files.open[fd]
+	switch {
+	case f == nil:
+		answer(stack, -errBadFile)
+	case command == fcntlGetFlags && f.terminal && !f.input:
+		answer(stack, 1) // opened for writing
+	case command == fcntlGetFD, command == fcntlSetFD, command == fcntlGetFlags, command == fcntlSetFlags,
+		command == fcntlSetLock, command == fcntlSetLockWait:
+		answer(stack, 0)
+	default:
+		answer(stack, -errInvalid)
+	}
+}
+
+// ioctl knows one question: how large the terminal is. Standard error answers without saying.
+func ioctl(e *evaluation, stack []uint64) {
+	fd, command := arg(stack, 0), arg(stack, 1)
+	f := e.files.open[fd]
+	switch {
+	case f == nil:
+		answer(stack, -errBadFile)
+	case command != ioctlWindowSize:
+		answer(stack, -errInvalid)
+	case !f.terminal:
+		answer(stack, -errNotTTY)
+	default:
+		if fd != 2 {
+			e.putU32(e.u32(arg(stack, 2)), windowRows|windowColumns<<16)
+		}
+		answer(stack, 0)
+	}
+}

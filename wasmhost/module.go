@@ -1,0 +1,240 @@
+package wasmhost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"golang.org/x/text/encoding/unicode"
+
+	"verbatim/wasmhost/wasmbin"
+)
+
+// Format names the conventions between module and host, as the tag Module-Format does.
+type Format string
+
+// The formats.
+const (
+	Emscripten4 Format = "wasm32-unknown-emscripten4" // published aos modules: the glue of ao-loader
+	Plain       Format = "wasm32-unknown-plain"       // memory, malloc, handle; WASI preview 1 if imported
+)
+
+// Formats lists what Compile accepts.
+func Formats() []Format { return []Format{Emscripten4, Plain} }
+
+// Module is a compiled module. It is safe for concurrent use: each call runs in an instance of its own.
+type Module struct {
+	format   Format
+	runtime  wazero.Runtime // one per module, because signatures of host functions differ between modules
+	compiled wazero.CompiledModule
+	pagesMin uint32
+	globals  []wasmbin.ExportedGlobal // mutable globals that belong to the image; plain modules only
+	exports  map[string]bool
+	dataEnd  int // where the active data segments end; they overwrite a restored memory below this
+}
+
+// Format is the module's format, as given or detected.
+func (m *Module) Format() Format { return m.format }
+
+// Compile checks and compiles a module. With format "", it is detected from the imports and exports.
+// Errors of the module itself have ErrNoHandle, ErrImport, ErrFormat or ErrModule in their chain.
+func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module, error) {
+	bin, err := wasmbin.Decode(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	if format == "" {
+		format = detect(bin)
+	}
+	if format != Emscripten4 && format != Plain {
+		return nil, fmt.Errorf("%w: %q", ErrFormat, format)
+	}
+	if err := checkExports(bin, format); err != nil {
+		return nil, err
+	}
+	imports, err := resolve(bin, format)
+	if err != nil {
+		return nil, err
+	}
+	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport}
+	if format == Plain {
+		names.GlobalPrefix = globalPrefix
+	}
+	metered, globals, err := wasmbin.Instrument(bin, names)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	for _, g := range globals {
+		if g.Type == wasmbin.V128 || g.Type == wasmbin.FuncRef || g.Type == wasmbin.ExternRef {
+			return nil, fmt.Errorf("%w: a mutable global of type %v cannot be kept", ErrModule, g.Type)
+		}
+	}
+	m := &Module{format: format, pagesMin: bin.Memory.Min, globals: globals, exports: map[string]bool{}, dataEnd: bin.DataEnd()}
+	for _, e := range bin.Exports {
+		m.exports[e.Name] = e.Kind == wasmbin.KindFunc
+	}
+	if err := h.build(ctx, m, bin, imports, metered); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// build compiles the metered binary in a runtime of its own.
+func (h *Host) build(ctx context.Context, m *Module, bin *wasmbin.Module, imports []hostImport, metered []byte) error {
+	config := wazero.NewRuntimeConfig().WithCompilationCache(h.cache).WithCoreFeatures(api.CoreFeaturesV2)
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	err := instantiateHost(ctx, m.runtime, bin, imports)
+	if err == nil {
+		if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
+			err = fmt.Errorf("%w: %w", ErrModule, err)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, m.runtime.Close(ctx))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.modules = append(h.modules, m)
+	return nil
+}
+
+// Close releases the module's code. No call of Handle may be running.
+func (m *Module) Close(ctx context.Context) error { return m.runtime.Close(ctx) }
+
+// detect tells emscripten's modules by the functions that only its linker exports.
+func detect(bin *wasmbin.Module) Format {
+	if _, ok := bin.ExportOf("emscripten_stack_init"); ok {
+		return Emscripten4
+	}
+	return Plain
+}
+
+// checkExports makes sure that the module has what the host calls, with the right signatures.
+func checkExports(bin *wasmbin.Module, format Format) error {
+	handle, ok := bin.ExportOf("handle")
+	if t, _ := bin.Type(handle.Index); !ok || handle.Kind != wasmbin.KindFunc || !t.Equal(sig("ii", "i")) {
+		return fmt.Errorf("%w: export %q of type (i32,i32)->(i32) is missing", ErrNoHandle, "handle")
+	}
+	memory, ok := bin.ExportOf("memory")
+	if !ok || memory.Kind != wasmbin.KindMemory || bin.Memory == nil {
+		return fmt.Errorf("%w: no memory is exported as \"memory\"", ErrModule)
+	}
+	for _, want := range neededExports(bin, format) {
+		e, ok := bin.ExportOf(want.name)
+		if t, _ := bin.Type(e.Index); !ok || e.Kind != wasmbin.KindFunc || !t.Equal(want.sig) {
+			return fmt.Errorf("%w: format %s needs the export %q of type %v", ErrModule, format, want.name, want.sig)
+		}
+	}
+	return nil
+}
+
+type exportedFunction struct {
+	name string
+	sig  wasmbin.FuncType
+}
+
+// neededExports lists the functions the host will call, given the format and the imports.
+func neededExports(bin *wasmbin.Module, format Format) []exportedFunction {
+	need := []exportedFunction{{"malloc", sig("i", "i")}}
+	if format == Plain {
+		return append(need, optionalExports(bin)...)
+	}
+	need = append(need, exportedFunction{"emscripten_stack_init", sig("", "")},
+		exportedFunction{"emscripten_stack_get_end", sig("", "i")},
+		exportedFunction{"emscripten_stack_get_current", sig("", "i")},
+		exportedFunction{"_emscripten_stack_alloc", sig("i", "i")},
+		exportedFunction{"_emscripten_stack_restore", sig("i", "")},
+		exportedFunction{"__wasm_call_ctors", sig("", "")})
+	for _, im := range bin.Imports {
+		switch {
+		case strings.HasPrefix(im.Name, "invoke_"):
+			need = append(need, exportedFunction{"setThrew", sig("ii", "")})
+		case im.Name == "_mktime_js":
+			need = append(need, exportedFunction{"_emscripten_tempret_set", sig("i", "")})
+		case strings.HasPrefix(im.Name, "__asyncjs__"):
+			need = append(need, exportedFunction{"free", sig("i", "")},
+				exportedFunction{"asyncify_start_unwind", sig("i", "")}, exportedFunction{"asyncify_stop_unwind", sig("", "")},
+				exportedFunction{"asyncify_start_rewind", sig("i", "")}, exportedFunction{"asyncify_stop_rewind", sig("", "")})
+		}
+	}
+	return need
+}
+
+// optionalExports are those a plain module may lack, but not have with another type.
+func optionalExports(bin *wasmbin.Module) []exportedFunction {
+	var out []exportedFunction
+	for _, f := range []exportedFunction{{"free", sig("i", "")}, {"_initialize", sig("", "")}} {
+		if _, ok := bin.ExportOf(f.name); ok {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Inferencer answers a module's inference requests: live engine, transcript feed, recompute, or a fake.
+type Inferencer interface {
+	// Infer takes the request JSON and returns the response JSON. An outcome the process should see (bad request,
+	// prompt too long) is a response with an "error" member; a Go error is a failure that aborts the evaluation
+	// without a result.
+	Infer(ctx context.Context, request []byte) (response []byte, err error)
+}
+
+// Call is one message for a module. Handle does not keep or change the slices.
+type Call struct {
+	Memory         []byte     // image after the message before; nil: cold start
+	Message        []byte     // JSON
+	Env            []byte     // JSON
+	Inferencer     Inferencer // nil: a process that asks for inference cannot be evaluated
+	GasMax         uint64     // 0: GasDefault
+	MemoryBytesMax uint64     // 0: MemoryBytesDefault
+}
+
+// Return is what came out.
+type Return struct {
+	Response []byte // the JSON that handle returned
+	Memory   []byte // image to hand to the next Call; for emscripten modules the whole linear memory
+	Gas      uint64 // set after a Fault as well
+}
+
+// Handle evaluates one message. The error is a *Fault when the module failed, and anything else (context ended,
+// inferencer failed, memory of another module) when the host could not evaluate it.
+func (m *Module) Handle(ctx context.Context, c Call) (Return, error) {
+	if len(c.Message) > MessageBytesMax || len(c.Env) > MessageBytesMax {
+		return Return{}, &Fault{BadMessage, fmt.Sprintf("message of %d and environment of %d bytes; the limit is %d",
+			len(c.Message), len(c.Env), MessageBytesMax)}
+	}
+	if err := ctx.Err(); err != nil {
+		return Return{}, err
+	}
+	e := newEvaluation(ctx, m, c)
+	image, err := e.start(c.Memory)
+	if err != nil {
+		return Return{}, err
+	}
+	defer e.close()
+	var response []byte
+	run := func() { response = e.run(c, image) }
+	if err := e.protect(run); err != nil {
+		return Return{Gas: e.gasUsed()}, err
+	}
+	return Return{Response: response, Memory: e.snapshot(), Gas: e.gasUsed()}, nil
+}
+
+// result reads the string that handle returned. Invalid UTF-8 becomes U+FFFD as in the reference loader (WHATWG).
+func (e *evaluation) result(ptr uint32) []byte {
+	raw, ok := e.cString(ptr, ResultBytesMax)
+	if !ok {
+		panic(&Fault{BadResult, fmt.Sprintf("no string of at most %d bytes at %d", ResultBytesMax, ptr)})
+	}
+	e.chargeBytes(uint64(len(raw)))
+	text, err := unicode.UTF8.NewDecoder().Bytes(raw)
+	if err != nil || !json.Valid(text) {
+		panic(&Fault{BadResult, fmt.Sprintf("handle returned %d bytes that are not JSON", len(raw))})
+	}
+	return bytes.Clone(text)
+}

@@ -1,0 +1,236 @@
+package wasmbin
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Costs of gas, part of the ABI: every instruction costs 1 except those that only shape the code
+// (block, else, end, nop), which are free. Bulk instructions pay for what they touch on top.
+const (
+	BytesPerGas     = 8       // memory.copy, memory.fill, memory.init: one more for each 8 bytes, rounded down
+	ElementGas      = 1       // table.copy, table.fill, table.init, table.grow: for each element
+	PageGas         = 1 << 13 // memory.grow that succeeds: for each page (64 KiB / BytesPerGas)
+	pageGasShift    = 13
+	bytesGasShift   = 3
+	leafCostMax     = 100 // a function without calls and loops and at most this cost is not checked on entry
+	scratchLocals   = 2
+	scratchOperand  = 0
+	scratchAnswer   = 1
+	i32ConstOpcode  = 0x41
+	i32NeOpcode     = 0x47
+	selectOpcode    = 0x1b
+	blockTypeVoid   = 0x40
+	mutableFlag     = 1
+	typeFunc        = 0x60
+	refillTypeExtra = 1
+)
+
+// Names says what Instrument calls the things it adds.
+type Names struct {
+	RefillModule, RefillName string // the imported function, ()->(), called when the fuel is below zero
+	Fuel                     string // the exported mutable i64 global that counts down
+	GlobalPrefix             string // if not empty, mutable global i is exported as GlobalPrefix + its number
+}
+
+// ExportedGlobal is a mutable global of the original module, exported under a new name.
+type ExportedGlobal struct {
+	Name string
+	Type ValueType
+}
+
+// Instrument returns the module with fuel metering added, and the mutable globals it exported.
+//
+// The added function import comes last among the imports, so the indices of defined functions move by one:
+// calls, function references, element segments and exports are rewritten. The added global comes last, so no global
+// moves. Table slots, types, exports and memory layout stay what they were.
+//
+// The straight-line code between two branch points is charged in one step when it is entered. The fuel may go below
+// zero; it is checked at the head of every loop, at the entry of every function (except small ones without calls and
+// loops), and before every bulk instruction. Between two checks a module can execute at most its own size squared.
+func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
+	if m.HasStart {
+		return nil, nil, fmt.Errorf("%w: start section; export _initialize instead", ErrUnsupported)
+	}
+	w := &rewriter{m: m, refill: uint32(len(m.Imports)), fuel: uint32(len(m.Globals))}
+	exports, globals, err := w.exports(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := append([]byte(nil), header[:]...)
+	out = section(out, secType, w.types())
+	out = section(out, secImport, w.imports(names))
+	out = section(out, secFunction, w.functions())
+	out = section(out, secTable, w.tables())
+	out = section(out, secMemory, w.memory())
+	body, err := w.globals()
+	if err != nil {
+		return nil, nil, err
+	}
+	out = section(out, secGlobal, body)
+	out = section(out, secExport, exports)
+	if body, err = w.elements(); err != nil {
+		return nil, nil, err
+	}
+	out = section(out, secElement, body)
+	out = section(out, secDataCount, m.DataCount)
+	if body, err = w.code(); err != nil {
+		return nil, nil, err
+	}
+	out = section(out, secCode, body)
+	return section(out, secData, m.Data), globals, nil
+}
+
+// section appends a section, or nothing when its body is nil.
+func section(out []byte, id byte, body []byte) []byte {
+	if body == nil {
+		return out
+	}
+	return append(appendU32(append(out, id), uint32(len(body))), body...)
+}
+
+type rewriter struct {
+	m            *Module
+	refill, fuel uint32 // indices of the added function and global
+}
+
+// move maps a function index of the original to one of the result.
+func (w *rewriter) move(i uint32) uint32 {
+	if i >= w.refill {
+		return i + 1
+	}
+	return i
+}
+
+func (w *rewriter) types() []byte {
+	out := appendU32(nil, uint32(len(w.m.Types)+refillTypeExtra))
+	for _, t := range w.m.Types {
+		out = append(out, typeFunc)
+		out = append(appendU32(out, uint32(len(t.Params))), valueBytes(t.Params)...)
+		out = append(appendU32(out, uint32(len(t.Results))), valueBytes(t.Results)...)
+	}
+	return append(out, typeFunc, 0, 0)
+}
+
+func (w *rewriter) imports(names Names) []byte {
+	out := appendU32(nil, uint32(len(w.m.Imports)+1))
+	all := append(slices.Clone(w.m.Imports), Import{names.RefillModule, names.RefillName, uint32(len(w.m.Types))})
+	for _, im := range all {
+		out = appendName(appendName(out, im.Module), im.Name)
+		out = appendU32(append(out, byte(KindFunc)), im.TypeIndex)
+	}
+	return out
+}
+
+func (w *rewriter) functions() []byte {
+	out := appendU32(nil, uint32(len(w.m.Functions)))
+	for _, t := range w.m.Functions {
+		out = appendU32(out, t)
+	}
+	return out
+}
+
+func (w *rewriter) tables() []byte {
+	if w.m.Tables == nil {
+		return nil
+	}
+	out := appendU32(nil, uint32(len(w.m.Tables)))
+	for _, t := range w.m.Tables {
+		if !t.Limits.HasMax || t.Limits.Max > TableElementsMax {
+			t.Limits.Max, t.Limits.HasMax = TableElementsMax, true
+		}
+		out = appendLimits(append(out, byte(t.Type)), t.Limits)
+	}
+	return out
+}
+
+func (w *rewriter) memory() []byte {
+	if w.m.Memory == nil {
+		return nil
+	}
+	return appendLimits([]byte{1}, *w.m.Memory)
+}
+
+func appendLimits(out []byte, l Limits) []byte {
+	if !l.HasMax {
+		return appendU32(append(out, 0), l.Min)
+	}
+	return appendU32(appendU32(append(out, 1), l.Min), l.Max)
+}
+
+func (w *rewriter) globals() ([]byte, error) {
+	out := appendU32(nil, uint32(len(w.m.Globals)+1))
+	for i, g := range w.m.Globals {
+		var mutable byte
+		if g.Mutable {
+			mutable = mutableFlag
+		}
+		r := &reader{b: g.Init}
+		out = appendConstExpr(append(out, byte(g.Type), mutable), r, w.move)
+		if r.err != nil {
+			return nil, fmt.Errorf("global %d: %w", i, r.err)
+		}
+	}
+	return append(out, byte(I64), mutableFlag, opI64Const, 0, opEnd), nil
+}
+
+func (w *rewriter) exports(names Names) ([]byte, []ExportedGlobal, error) {
+	all := slices.Clone(w.m.Exports)
+	for i, e := range all {
+		if e.Kind == KindFunc {
+			all[i].Index = w.move(e.Index)
+		}
+	}
+	added := []Export{{Name: names.Fuel, Kind: KindGlobal, Index: w.fuel}}
+	var globals []ExportedGlobal
+	for i, g := range w.m.Globals {
+		if g.Mutable && names.GlobalPrefix != "" {
+			name := fmt.Sprintf("%s%d", names.GlobalPrefix, i)
+			added = append(added, Export{Name: name, Kind: KindGlobal, Index: uint32(i)})
+			globals = append(globals, ExportedGlobal{name, g.Type})
+		}
+	}
+	for _, a := range added {
+		if _, taken := w.m.ExportOf(a.Name); taken {
+			return nil, nil, fmt.Errorf("%w: export name %q is reserved", ErrUnsupported, a.Name)
+		}
+	}
+	all = append(all, added...)
+	out := appendU32(nil, uint32(len(all)))
+	for _, e := range all {
+		out = appendU32(append(appendName(out, e.Name), byte(e.Kind)), e.Index)
+	}
+	return out, globals, nil
+}
+
+func (w *rewriter) elements() ([]byte, error) {
+	if w.m.Elements == nil {
+		return nil, nil
+	}
+	out := appendU32(nil, uint32(len(w.m.Elements)))
+	for i, raw := range w.m.Elements {
+		r := &reader{b: raw}
+		out = append(out, element(r, w.move, len(raw)+8)...)
+		if r.err != nil {
+			return nil, fmt.Errorf("element segment %d: %w", i, r.err)
+		}
+	}
+	return out, nil
+}
+
+func (w *rewriter) code() ([]byte, error) {
+	if w.m.Code == nil {
+		return nil, nil
+	}
+	out := appendU32(nil, uint32(len(w.m.Code)))
+	for i, body := range w.m.Code {
+		index := uint32(len(w.m.Imports) + i)
+		t, _ := w.m.Type(index)
+		metered, err := w.function(body, len(t.Params))
+		if err != nil {
+			return nil, fmt.Errorf("function %d: %w", index, err)
+		}
+		out = append(appendU32(out, uint32(len(metered))), metered...)
+	}
+	return out, nil
+}
