@@ -42,6 +42,8 @@ func (s *Store) Open(ctx context.Context, name string) (*Model, error) {
 	switch {
 	case name == "":
 		return nil, errors.New("open model: the name is empty (embedded, a transaction id or a path are possible)")
+	case name == EmbeddedName && s.Embedded == nil:
+		return nil, errors.New("open model embedded: this program carries no model")
 	case name == EmbeddedName:
 		m, err := FromBytes(s.Embedded())
 		if err != nil {
@@ -107,18 +109,25 @@ func readDigest(path string) (Digest, error) {
 
 // download writes the model and then its digest. It writes to a file of its own
 // and renames it when complete, so that a crash leaves at most a temporary file,
-// or a model without a digest; neither is ever opened, and both are replaced by
-// the next download. Unfinished downloads are not resumed.
+// or a model without a digest; neither is ever opened, and the next download
+// removes both. Unfinished downloads are not resumed. A folder belongs to one
+// daemon at a time.
 func (s *Store) download(ctx context.Context, id, path string) (Digest, error) {
 	if err := os.MkdirAll(s.Folder, 0o755); err != nil {
 		return Digest{}, err
 	}
 	digestPath := filepath.Join(s.Folder, id+".sha256")
-	if err := os.Remove(digestPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	stale, err := filepath.Glob(filepath.Join(s.Folder, id+".*.part-*"))
+	if err != nil {
 		return Digest{}, err
 	}
+	for _, old := range append(stale, digestPath) {
+		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Digest{}, err
+		}
+	}
 	hash := sha256.New()
-	err := writeFile(path, func(w io.Writer) error {
+	err = writeFile(path, func(w io.Writer) error {
 		limited := &limitedWriter{w: io.MultiWriter(w, hash), left: FileBytesMax}
 		return s.Fetch(ctx, id, limited)
 	})
