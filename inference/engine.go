@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"sync"
 
-	"verbatim/inference/transcript"
 	"verbatim/kernels"
 	"verbatim/kernels/canon"
 	"verbatim/models"
@@ -165,13 +164,4 @@ func (e *Engine) contains(tokens []tokenizer.Token) (int, bool) {
 		}
 	}
 	return 0, true
-}
-
-// header is a transcript with what is known of every inference of this engine.
-func (e *Engine) header() transcript.Transcript {
-	return transcript.Transcript{
-		Arithmetic: kernels.Version,
-		Model:      transcript.Digest(e.model.Digest),
-		Vocabulary: transcript.Digest(e.model.Tokenizer.Digest()),
-	}
 }

@@ -106,8 +106,10 @@ func (s *Session) run(tokens []tokenizer.Token, first int) error {
 			return fmt.Errorf("inference: read logits at position %d: %w", s.position, err)
 		}
 	}
-	if err := e.backend.Read(s.states, a.h, first*h.Dim); err != nil {
-		return fmt.Errorf("inference: read hidden states at position %d: %w", s.position, err)
+	if len(s.states) > 0 {
+		if err := e.backend.Read(s.states, a.h, first*h.Dim); err != nil {
+			return fmt.Errorf("inference: read hidden states at position %d: %w", s.position, err)
+		}
 	}
 	s.position += len(tokens)
 	return nil

@@ -1,0 +1,115 @@
+package inference_test
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"verbatim/inference"
+	"verbatim/inference/sampler"
+	"verbatim/inference/transcript"
+	"verbatim/kernels/ref"
+	"verbatim/models"
+	"verbatim/models/tokenizer"
+)
+
+// shared is a file of the folder of reference data, which is not part of the repository.
+func shared(t testing.TB, path ...string) string {
+	t.Helper()
+	folder := os.Getenv("VERBATIM_SHARED")
+	if folder == "" {
+		t.Skip("VERBATIM_SHARED is not set: no reference models")
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join("..", folder) // as seen from the repository's root
+	}
+	return filepath.Join(append([]string{folder}, path...)...)
+}
+
+func stories260K(t testing.TB) *inference.Engine {
+	t.Helper()
+	model, err := models.Open(shared(t, "models", "stories260K.gguf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { model.Close() })
+	engine, err := inference.NewEngine(model, ref.New(), inference.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine
+}
+
+// llama2.c's own test expects this text of greedy decoding from nothing, 200 steps.
+func TestGoldenStory(t *testing.T) {
+	engine := stories260K(t)
+	want, err := os.ReadFile(shared(t, "models", "golden", "stories260K_t0_n200.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := inference.NewRequest("")
+	request.MaxTokens = 200
+	got, err := engine.Generate(context.Background(), request, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Text != string(want) || got.Transcript.Finish != transcript.FinishLength {
+		t.Errorf("finish %v, got\n%q\nwant\n%q", got.Transcript.Finish, got.Text, want)
+	}
+}
+
+// The logits of another engine, an independent one in C, along "Once upon a time" and its greedy continuation: the same
+// tokens, the same top five in the same order, and no logit further off than 0.02.
+func TestGoldenLogits(t *testing.T) {
+	const steps, vocab, tolerance = 36, 512, 0.02
+	engine := stories260K(t)
+	raw, err := os.ReadFile(shared(t, "models", "golden", "stories260K_runc_once36_logits_f32le.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) != 4*steps*vocab {
+		t.Fatalf("%d bytes of golden logits, want %d", len(raw), 4*steps*vocab)
+	}
+	prompt, err := engine.Model().Tokenizer.Encode("Once upon a time", tokenizer.EncodeOptions{BOS: true})
+	if want := []tokenizer.Token{1, 403, 407, 261, 378}; err != nil || !slices.Equal(prompt, want) {
+		t.Fatalf("prompt: %v, %v, want %v", prompt, err, want)
+	}
+	session, err := engine.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	token, largest := prompt[0], 0.0
+	for step := range steps {
+		if err := session.Decode(context.Background(), token); err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float32, vocab)
+		for i := range want {
+			want[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*(step*vocab+i):]))
+			largest = max(largest, math.Abs(float64(want[i]-session.Logits()[i])))
+		}
+		wantTop, err1 := sampler.Logprobs(want, 5)
+		gotTop, err2 := sampler.Logprobs(session.Logits(), 5)
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		for i := range wantTop {
+			if gotTop[i].Token != wantTop[i].Token {
+				t.Errorf("step %d: top five %v, want %v", step, gotTop, wantTop)
+				break
+			}
+		}
+		if token = gotTop[0].Token; step+1 < len(prompt) {
+			token = prompt[step+1]
+		}
+	}
+	if largest > tolerance {
+		t.Errorf("largest difference of a logit is %.4f, want at most %v", largest, tolerance)
+	}
+	t.Logf("largest difference of a logit: %.5f", largest)
+}
