@@ -99,17 +99,14 @@ func (l *level) swigluVector(dst, gate, up []float32) {
 
 func (l *level) normaliseVector(dst, x, w []float32, eps float32) {
 	n := l.whole(len(x), canon.Lanes)
-	var p [canon.Lanes]float32
-	if n > 0 {
-		l.sumSquares(&p[0], &x[0], uint64(n))
-	}
-	for i := n; i < len(x); i++ {
-		p[i-n] = canon.FMA(x[i], x[i], p[i-n])
-	}
 	if n == 0 {
-		p = [canon.Lanes]float32{}
 		ref.Normalise(dst, x, w, eps)
 		return
+	}
+	var p [canon.Lanes]float32
+	l.sumSquares(&p[0], &x[0], uint64(n))
+	for i := n; i < len(x); i++ {
+		p[i-n] = canon.FMA(x[i], x[i], p[i-n])
 	}
 	r := 1 / canon.Sqrt(canon.TreeSum(&p)/float32(len(x))+eps)
 	n = l.whole(len(x), 8)

@@ -1,0 +1,284 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"verbatim/kernels"
+	"verbatim/kernels/canon"
+)
+
+// queriesMax is the number of query heads that a function handles at once. The generator has the same number.
+const queriesMax = 4
+
+// Sizes that shape the work of attention. They change the speed only.
+const (
+	partialsMax  = 512 << 10 // elements of partial results kept between the two phases
+	blockRowsMax = 16        // rows that one item attends for
+)
+
+// attend is the task of an Attention. Rows are taken in waves. A wave has two phases: the splits, an item a split of a
+// key-value head and a block of rows, and their sums, an item a row.
+type attend struct {
+	level     *level
+	heads     int
+	kvHeads   int
+	headDim   int
+	padded    int
+	layer     int
+	splitsMax int // of the wave
+	spans     []kernels.Span
+	dst, q    []float32
+	blocks    []rowBlock
+	rows      int // of the wave
+	summing   bool
+	queries   []float32 // scaled queries, (rows, heads, headDim), interleaved within groups of heads
+	o         []float32 // (rows, heads, splitsMax, padded)
+	m, l      []float32 // (rows, heads, splitsMax)
+	workers   [][]float32
+}
+
+// rowBlock is consecutive rows of one span.
+type rowBlock struct {
+	span        *kernels.Span
+	first, rows int // within the span
+	wave        int // number of its first row in the wave
+	splits      int
+	item        int // its first item
+}
+
+func (a *attend) init(threads int) {
+	a.workers = make([][]float32, threads)
+	for i := range a.workers {
+		a.workers[i] = make([]float32, queriesMax*kernels.SplitPositions)
+	}
+}
+
+// splitsAt is the number of splits that a query at a position sees.
+func splitsAt(position int) int { return position/kernels.SplitPositions + 1 }
+
+// Attention is section 8 of SPEC.md.
+func (b *Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []kernels.Span) {
+	a := &b.attend
+	a.dst, a.q, a.layer, a.heads, a.spans = dst.(*buffer).x, q.(*buffer).x, layer, heads, spans
+	if len(spans) == 0 {
+		return
+	}
+	c := spans[0].KV.(*kv)
+	a.kvHeads, a.headDim, a.padded = c.shape.KVHeads, c.shape.HeadDim, c.padded
+	a.start()
+	for i := range spans {
+		span := &spans[i]
+		for row := 0; row < span.Rows; {
+			n := min(blockRowsMax, span.Rows-row)
+			splits := splitsAt(span.Position + row + n - 1)
+			// A wave takes a block if its partial results fit, and always the first row.
+			size := a.heads * max(a.splitsMax, splits) * a.padded
+			n = min(n, partialsMax/size-a.rows)
+			if n <= 0 && a.rows > 0 {
+				a.wave(b.pool)
+				continue
+			}
+			n = max(n, 1)
+			splits = splitsAt(span.Position + row + n - 1)
+			a.blocks = append(a.blocks, rowBlock{span: span, first: row, rows: n, wave: a.rows, splits: splits})
+			a.rows += n
+			a.splitsMax = max(a.splitsMax, splits)
+			row += n
+		}
+	}
+	a.wave(b.pool)
+}
+
+// start empties the wave.
+func (a *attend) start() {
+	a.blocks, a.rows, a.splitsMax = a.blocks[:0], 0, 0
+}
+
+// wave computes the rows that were gathered.
+func (a *attend) wave(p *pool) {
+	items := 0
+	for i := range a.blocks {
+		a.blocks[i].item = items
+		items += a.blocks[i].splits * a.kvHeads
+	}
+	n := a.rows * a.heads
+	a.queries = resize(a.queries, n*a.headDim)
+	a.o = resize(a.o, n*a.splitsMax*a.padded)
+	a.m, a.l = resize(a.m, n*a.splitsMax), resize(a.l, n*a.splitsMax)
+	a.scale()
+	a.summing = false
+	p.run(a, items)
+	a.summing = true
+	p.run(a, a.rows)
+	a.start()
+}
+
+// groupsOf calls f for each group of query heads that share a key-value head.
+func (a *attend) groupsOf(kvHead int, f func(head, n int)) {
+	share := a.heads / a.kvHeads
+	for first := 0; first < share; first += queriesMax {
+		f(kvHead*share+first, min(queriesMax, share-first))
+	}
+}
+
+// scale fills queries: a group of n heads that begins at head h has element i of head h+g at h*headDim + i*n + g.
+func (a *attend) scale() {
+	scale := 1 / canon.Sqrt(float32(a.headDim))
+	width := a.heads * a.headDim
+	for _, block := range a.blocks {
+		for row := range block.rows {
+			from := a.q[(block.span.Row+block.first+row)*width:][:width]
+			to := a.queries[(block.wave+row)*width:][:width]
+			for kvHead := range a.kvHeads {
+				a.groupsOf(kvHead, func(head, n int) {
+					for g := range n {
+						interleave(to[head*a.headDim+g:], from[(head+g)*a.headDim:][:a.headDim], n, scale)
+					}
+				})
+			}
+		}
+	}
+}
+
+func interleave(to, from []float32, n int, scale float32) {
+	for i, v := range from {
+		to[i*n] = float32(v * scale)
+	}
+}
+
+// run computes one item of a phase.
+func (a *attend) run(item, worker int) {
+	if a.summing {
+		a.sumRow(item)
+		return
+	}
+	i := len(a.blocks) - 1
+	for a.blocks[i].item > item {
+		i--
+	}
+	block := &a.blocks[i]
+	item -= block.item
+	kvHead, split := item/block.splits, item%block.splits
+	c := block.span.KV.(*kv)
+	pg := c.pages[a.layer*a.kvHeads+kvHead][split]
+	for row := range block.rows {
+		seen := block.span.Position + block.first + row + 1 - split*kernels.SplitPositions
+		if seen <= 0 {
+			continue
+		}
+		share := a.heads / a.kvHeads
+		for first := 0; first < share; first += queriesMax {
+			a.split(pg, block.wave+row, kvHead*share+first, min(queriesMax, share-first), split, min(seen, kernels.SplitPositions), a.workers[worker])
+		}
+	}
+}
+
+// split attends for heads head..head+queries-1 of a row of the wave to the first n positions of a page.
+func (a *attend) split(pg page, row, head, queries, split, n int, e []float32) {
+	q := a.queries[(row*a.heads+head)*a.headDim:]
+	a.level.scorePage(e, pg.keys, q, queries, n, a.headDim)
+	for g := range queries {
+		i := (row*a.heads+head+g)*a.splitsMax + split
+		a.m[i], a.l[i] = a.level.softmaxVector(e[g*kernels.SplitPositions:], n)
+	}
+	first := (row*a.heads + head) * a.splitsMax
+	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values, e, queries, n, a.padded)
+}
+
+// sumRow combines the splits of a row of the wave, all heads.
+func (a *attend) sumRow(row int) {
+	i := len(a.blocks) - 1
+	for a.blocks[i].wave > row {
+		i--
+	}
+	block := &a.blocks[i]
+	inSpan := block.first + row - block.wave
+	splits := splitsAt(block.span.Position + inSpan)
+	for head := range a.heads {
+		first := (row*a.heads + head) * a.splitsMax
+		out := a.dst[((block.span.Row+inSpan)*a.heads+head)*a.headDim:][:a.headDim]
+		a.combine(out, first, splits)
+	}
+}
+
+func (a *attend) combine(out []float32, first, splits int) {
+	m := a.m[first]
+	for _, v := range a.m[first+1 : first+splits] {
+		if v > m {
+			m = v
+		}
+	}
+	clear(out)
+	l := float32(0)
+	for k := first; k < first+splits; k++ {
+		w := canon.Exp(a.m[k] - m)
+		l = canon.FMA(a.l[k], w, l)
+		a.level.accumulateVector(out, a.o[k*a.padded:][:len(out)], w)
+	}
+	a.level.scaleVector(out, out, 1/l)
+}
+
+const pageRow = 2 * kernels.SplitPositions // bytes of one element's keys of a page
+
+// scorePage writes the scores of at least n positions, (queries, SplitPositions). q is interleaved.
+func (l *level) scorePage(scores []float32, keys []uint16, q []float32, queries, n, headDim int) {
+	position := 0
+	for _, f := range l.heads {
+		for ; n-position > f.lanes-headLanes; position += f.lanes {
+			f.scores[queries-1](&scores[position], 4*kernels.SplitPositions, bytesOf(&keys[position]), pageRow, &q[0], uint64(headDim))
+		}
+	}
+	for ; position < n; position++ {
+		for g := range queries {
+			s := float32(0)
+			for i := range headDim {
+				s = canon.FMA(q[i*queries+g], canon.FromF16(keys[i*kernels.SplitPositions+position]), s)
+			}
+			scores[g*kernels.SplitPositions+position] = s
+		}
+	}
+}
+
+// sumPage writes the weighted values of n positions to o, one query after stride elements.
+func (l *level) sumPage(o []float32, stride int, values []uint16, e []float32, queries, n, padded int) {
+	element := 0
+	for _, f := range l.heads {
+		for ; padded-element >= f.lanes; element += f.lanes {
+			f.values[queries-1](&o[element], uint64(4*stride), bytesOf(&values[element]), uint64(2*padded), &e[0], 4*kernels.SplitPositions, uint64(n))
+		}
+	}
+	for ; element < padded; element++ {
+		for g := range queries {
+			s := float32(0)
+			for j := range n {
+				s = canon.FMA(e[g*kernels.SplitPositions+j], canon.FromF16(values[j*padded+element]), s)
+			}
+			o[g*stride+element] = s
+		}
+	}
+}
+
+func bytesOf(p *uint16) *byte { return (*byte)(unsafe.Pointer(p)) }
+
+// softmaxVector finds the largest of the first n scores, replaces them by exp(score - m) and gives their strided sum.
+// e has room for n rounded up to a multiple of 32.
+func (l *level) softmaxVector(e []float32, n int) (m, sum float32) {
+	if l.softmax != nil {
+		whole := (n + canon.Lanes - 1) / canon.Lanes * canon.Lanes
+		for i := n; i < whole; i++ {
+			e[i] = float32(math.Inf(-1)) // adds +0
+		}
+		return l.softmax(&e[0], uint64(whole))
+	}
+	m = e[0]
+	for _, v := range e[1:n] {
+		if v > m {
+			m = v
+		}
+	}
+	for i := range n {
+		e[i] = canon.Exp(e[i] - m)
+	}
+	return m, canon.StridedSum(e[:n])
+}

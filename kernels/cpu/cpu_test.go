@@ -1,0 +1,73 @@
+package cpu_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"verbatim/kernels"
+	"verbatim/kernels/cpu"
+	"verbatim/kernels/kerneltest"
+	"verbatim/kernels/ref"
+)
+
+// allLevels are the levels that some machine and build has.
+func allLevels() []string { return []string{"generic", "avx2", "avx512"} }
+
+// TestConformance: every level with several numbers of threads has the bits of the reference. The reference is slow, so
+// each of its results is compared with all of ours.
+func TestConformance(t *testing.T) {
+	backends := map[string]kernels.Backend{}
+	for _, level := range allLevels() {
+		for _, threads := range []int{1, 2, 3} {
+			name := fmt.Sprintf("%s/threads=%d", level, threads)
+			if slices.Contains(cpu.Levels(), level) {
+				backends[name] = newBackend(t, threads, level)
+			} else if threads == 1 {
+				t.Run(level, func(t *testing.T) { t.Skipf("this machine or build has no %s; it has %v", level, cpu.Levels()) })
+			}
+		}
+	}
+	for _, c := range kerneltest.Cases() {
+		want := c.Results(t, ref.New())
+		for name, b := range backends {
+			if i := firstDifference(c.Results(t, b), want); i >= 0 {
+				got := c.Results(t, b)
+				t.Errorf("%s: %s (seed %#x): result %d of %d is %#08x (%g), want %#08x (%g)", name, c.Name, c.Seed(), i, len(got),
+					math.Float32bits(got[i]), got[i], math.Float32bits(want[i]), want[i])
+			}
+		}
+	}
+}
+
+// firstDifference is the index of the first element that differs in bits, -1 if none does. Any two NaN are equal.
+func firstDifference(got, want []float32) int {
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) && !(got[i] != got[i] && want[i] != want[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+func newBackend(t testing.TB, threads int, level string) *cpu.Backend {
+	t.Helper()
+	b, err := cpu.New(cpu.Options{Threads: threads, Level: level})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func TestUnknownLevel(t *testing.T) {
+	_, err := cpu.New(cpu.Options{Level: "neon"})
+	if err == nil || !strings.Contains(err.Error(), strings.Join(cpu.Levels(), ", ")) {
+		t.Errorf("got %v; want an error that lists %v", err, cpu.Levels())
+	}
+	if _, err := cpu.New(cpu.Options{Threads: -1}); err == nil {
+		t.Error("got a backend with -1 threads")
+	}
+}
