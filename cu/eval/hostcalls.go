@@ -68,9 +68,10 @@ func (h *hostCalls) Infer(ctx context.Context, raw []byte) ([]byte, error) {
 	if len(h.made) == InferencesMax {
 		return inference.ErrorResponse(fmt.Sprintf("%d inferences in one evaluation are the limit", InferencesMax)), nil
 	}
+	request.Model = model // so that the request's digest binds what was asked of
 	answer, err := h.provider.Answer(ctx, Question{Index: len(h.made), Model: model, Request: request})
 	if err == nil {
-		err = h.fits(answer)
+		err = h.fits(&request, answer)
 	}
 	var refusal *Refusal
 	var asked *inference.RequestError
@@ -106,7 +107,10 @@ func refused(err error) string {
 }
 
 // fits counts a transcript against what one evaluation may leave behind.
-func (h *hostCalls) fits(answer *transcript.Transcript) error {
+func (h *hostCalls) fits(request *inference.Request, answer *transcript.Transcript) error {
+	if asked := request.Digest(); answer.Request != asked {
+		return fmt.Errorf("inference %d: the transcript answers request %s, asked was %s", len(h.made), answer.Request, asked)
+	}
 	encoded, err := transcript.Encode(answer)
 	if err != nil {
 		return err
