@@ -39,7 +39,34 @@ func attentionCases() []Case {
 	add(heads{8, 2, 32}, 150, 150, plain)
 	add(heads{4, 4, 64}, 70, 70, plain)
 	add(heads{2, 2, 8}, 1100, 3, plain)
-	return append(cases, sessionCases()...)
+	return append(append(cases, sessionCases()...), expCase())
+}
+
+// expCase reads single values of exp: position 0 has score and value zero, and
+// position j a negative score and a value that is one at element j only.
+func expCase() Case {
+	return Case{"attention-exp/edges", func(m *machine) {
+		h := heads{1, 1, 64}
+		kv := m.kv(h.shape(h.dim))
+		edges := []float32{-87, -86.9375, -87.0625, -88, -0.34375, -100, -20}
+		for range 16 {
+			k, v := make([]float32, h.dim*h.dim), make([]float32, h.dim*h.dim)
+			for j := 1; j < h.dim; j++ {
+				k[j*h.dim] = edges[m.below(len(edges))]
+				if m.below(2) == 0 {
+					k[j*h.dim] = -float32(m.below(90 * 16)) / 16
+				}
+				k[j*h.dim+1] = float32(m.below(5)-2) / 16
+				v[j*h.dim+j] = 1
+			}
+			q := make([]float32, h.dim)
+			q[0], q[1] = 8, 8*0x1p-13 // after scaling, 1 and 2^-13
+			m.b.StoreKV(0, m.buffer(k), m.buffer(v), []kernels.Span{{KV: kv, Rows: h.dim}})
+			dst := m.empty(h.dim)
+			m.b.Attention(dst, m.buffer(q), 0, h.q, []kernels.Span{{KV: kv, Rows: 1, Position: h.dim - 1}})
+			m.emit(dst)
+		}
+	}}
 }
 
 // sessionCases put several sessions into one batch, at positions around the
