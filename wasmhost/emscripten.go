@@ -27,18 +27,13 @@ const (
 func (e *evaluation) runEmscripten(c Call, img image) []byte {
 	e.clock.now += clockAfterStreams
 	e.call("emscripten_stack_init")
-	end := e.call32("emscripten_stack_get_end")
-	if end == 0 {
-		end = 4
-	}
-	e.putU32(end, cookieLow)
-	e.putU32(end+4, cookieHigh)
-	e.putU32(0, cookieZero)
-	e.call("__wasm_call_ctors")
-	e.clock.read() // the loader makes the folder /data
 	if img.memory != nil {
-		e.restore(img)
+		e.restore(img) // what the constructors did is in it
+	} else {
+		e.stackCookies()
+		e.call("__wasm_call_ctors")
 	}
+	e.clock.read() // the loader makes the folder /data
 	stack := e.call("emscripten_stack_get_current")
 	message, env := e.stackString(c.Message), e.stackString(c.Env)
 	out := e.call32("handle", uint64(message), uint64(env))
@@ -48,6 +43,17 @@ func (e *evaluation) runEmscripten(c Call, img image) []byte {
 	}
 	e.call("_emscripten_stack_restore", stack)
 	return e.result(out)
+}
+
+// stackCookies writes the words by which the reference would notice a stack overflow.
+func (e *evaluation) stackCookies() {
+	end := e.call32("emscripten_stack_get_end")
+	if end == 0 {
+		end = 4
+	}
+	e.putU32(end, cookieLow)
+	e.putU32(end+4, cookieHigh)
+	e.putU32(0, cookieZero)
 }
 
 // stackString puts a zero-terminated string on the module's stack.

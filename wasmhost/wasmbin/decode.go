@@ -134,7 +134,8 @@ func (m *Module) typeSection(s *reader) {
 func (m *Module) importSection(s *reader) {
 	n := s.count("imports", FunctionsMax)
 	for i := 0; i < n && s.err == nil; i++ {
-		im := Import{Module: s.name(), Name: s.name()}
+		var im Import
+		im.Module, im.Name = s.name(), s.name()
 		if kind := Kind(s.u8()); kind != KindFunc && s.err == nil {
 			s.unsupported("import %q %q is not a function", im.Module, im.Name)
 		}
@@ -162,7 +163,8 @@ func (m *Module) globalSection(s *reader) {
 func (m *Module) exportSection(s *reader) {
 	n := s.count("exports", FunctionsMax)
 	for i := 0; i < n && s.err == nil; i++ {
-		e := Export{Name: s.name(), Kind: Kind(s.u8()), Index: s.u32()}
+		var e Export
+		e.Name, e.Kind, e.Index = s.name(), Kind(s.u8()), s.u32()
 		if e.Kind > KindGlobal {
 			s.unsupported("export %q of kind %d", e.Name, e.Kind)
 		}

@@ -51,7 +51,8 @@ type instruction struct {
 
 // next reads one instruction with its immediates (WebAssembly 2.0, binary format, section 5.4).
 func next(r *reader) instruction {
-	in := instruction{start: r.pos, op: uint32(r.u8())}
+	in := instruction{start: r.pos}
+	in.op = uint32(r.u8())
 	switch op := in.op; {
 	case op == opCall || op == opRefFunc:
 		in.index = r.u32()
