@@ -54,7 +54,7 @@ func expCase() Case {
 			for j := 1; j < h.dim; j++ {
 				k[j*h.dim] = edges[m.below(len(edges))]
 				if m.below(2) == 0 {
-					k[j*h.dim] = -float32(m.below(90 * 16)) / 16
+					k[j*h.dim] = -float32(m.below(90*16)) / 16
 				}
 				k[j*h.dim+1] = float32(m.below(5)-2) / 16
 				v[j*h.dim+j] = 1
