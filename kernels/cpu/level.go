@@ -46,6 +46,7 @@ type level struct {
 	heads      []headFuncs // widest first
 
 	vectors
+	meters meters
 }
 
 // vectors are the functions of the operators that work on single vectors. Their n is a positive multiple of 8 or, where

@@ -52,6 +52,7 @@ var avx2 = level{
 		{16, [queriesMax]scoresFunc{scores16x1AVX2, scores16x2AVX2, scores16x3AVX2, scores16x4AVX2}, [queriesMax]valuesFunc{values16x1AVX2, values16x2AVX2, values16x3AVX2, values16x4AVX2}},
 	},
 	vectors: vectorsAVX2,
+	meters:  meters{readAVX2, multiplyBytesAVX2, multiplyFloatsAVX2, 4 * 32, 12 * 8},
 }
 
 var avx512 = level{
@@ -87,6 +88,7 @@ var avx512 = level{
 		{16, [queriesMax]scoresFunc{scores16x1AVX512, scores16x2AVX512, scores16x3AVX512, scores16x4AVX512}, [queriesMax]valuesFunc{values16x1AVX512, values16x2AVX512, values16x3AVX512, values16x4AVX512}},
 	},
 	vectors: vectorsAVX2,
+	meters:  meters{readAVX2, multiplyBytesAVX512, multiplyFloatsAVX512, 16 * 64, 16 * 16},
 }
 
 var vectorsAVX2 = vectors{

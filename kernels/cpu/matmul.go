@@ -10,7 +10,7 @@ import (
 
 // Cache sizes that shape the loops. They change the speed only.
 const (
-	codesBytesMax   = 512 << 10 // activations that stay in the second-level cache while weights pass by
+	inputsBytesMax  = 512 << 10 // activations that stay in the second-level cache while weights pass by
 	weightsBytesMax = 24 << 10  // part of a tile that stays in the first-level cache while activations pass by
 	itemBytes       = 48 << 10  // weights that a thread takes at once
 )
@@ -56,7 +56,11 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 		p.first, p.step = append(p.first, items), append(p.step, step)
 		items += (m.tiles() + step - 1) / step
 	}
-	chunk := max(1, codesBytesMax/(cols*p.inputs.group)) * p.inputs.group
+	rowBytes := cols
+	if floating {
+		rowBytes += 4 * cols
+	}
+	chunk := max(1, inputsBytesMax/(rowBytes*p.inputs.group)) * p.inputs.group
 	x := src.(*buffer).x
 	for p.row = 0; p.row < rows; p.row += chunk {
 		n := min(chunk, rows-p.row)

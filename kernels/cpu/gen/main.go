@@ -95,6 +95,7 @@ func main() {
 		{"floats", floats},
 		{"attention", attention},
 		{"vector", vector},
+		{"limits", limits},
 	} {
 		g := &gen{Context: build.NewContext()}
 		g.ConstraintExpr("amd64,!purego")
