@@ -17,13 +17,14 @@ func (it *Item) signingHash(data [sha512.Size384]byte) []byte {
 	return hash[:]
 }
 
-// ContentHash is the deep hash of an item without its owner: two items with the same target, anchor, tags and data have the
-// same one, whoever signed them. The network drops a second delivery of one message by it.
-func (it *Item) ContentHash() [sha512.Size384]byte {
-	return listHash(
-		blobHash([]byte("dataitem")), blobHash([]byte("1")), blobHash([]byte(strconv.Itoa(int(Arweave)))),
-		blobHash(nil), blobHash(it.Target), blobHash(it.Anchor), blobHash(it.rawTags), blobHash(it.Data),
-	)
+// ContentHash is the deep hash of a draft as if nobody's key had signed it: the same for all signers. The network knows a
+// second delivery of one message by it.
+func (d Draft) ContentHash() ([sha512.Size384]byte, error) {
+	item, err := d.item(Arweave, nil)
+	if err != nil {
+		return [sha512.Size384]byte{}, err
+	}
+	return [sha512.Size384]byte(item.signingHash(blobHash(item.Data))), nil
 }
 
 // blobHash is the deep hash of a byte string: H(H("blob" length) H(data)), with H = SHA-384.

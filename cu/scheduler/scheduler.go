@@ -73,13 +73,37 @@ func (c *Client) Process(ctx context.Context, id ao.ID) (ao.Process, error) {
 }
 
 // Message reads the assignment of a message to a process. The order is not checked: there is nothing to check it against.
+// The process itself is the message of its first assignment.
 func (c *Client) Message(ctx context.Context, process, message ao.ID) (ao.Assignment, error) {
+	if message == process {
+		return c.first(ctx, process)
+	}
 	return c.one(ctx, process, "/"+message.String(), "message "+message.String())
 }
 
 // Latest reads the last assignment of a process.
 func (c *Client) Latest(ctx context.Context, process ao.ID) (ao.Assignment, error) {
 	return c.one(ctx, process, "/"+process.String()+"/latest", "the latest assignment")
+}
+
+// first reads assignment 0: a scheduler that is asked for the message that is the process answers with its schedule.
+func (c *Client) first(ctx context.Context, process ao.ID) (ao.Assignment, error) {
+	var page wirePage
+	query := url.Values{"process-id": {process.String()}, "limit": {"1"}}
+	if err := c.get(ctx, "/"+process.String(), query, answerBytesMax, &page); err != nil {
+		return ao.Assignment{}, fmt.Errorf("read the first assignment of process %s: %w", process, err)
+	}
+	if len(page.Edges) == 0 {
+		return ao.Assignment{}, fmt.Errorf("read the first assignment of process %s: %w", process, ErrNotFound)
+	}
+	assignment, err := page.Edges[0].Node.assignment(process)
+	if err == nil {
+		_, err = follow(ao.Process{ID: process, BlockHeight: assignment.BlockHeight}, Start(), assignment)
+	}
+	if err != nil {
+		return ao.Assignment{}, fmt.Errorf("read the first assignment of process %s: %w", process, err)
+	}
+	return assignment, nil
 }
 
 func (c *Client) one(ctx context.Context, process ao.ID, path, what string) (ao.Assignment, error) {

@@ -1,0 +1,424 @@
+package localnet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"sync"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/dataitem"
+	"verbatim/internal/fetch"
+)
+
+const resultBytesMax = 256 << 20
+
+// MU serves the messenger unit:
+//
+//	POST   /                          a signed message or process: goes to the scheduler, then its results are pushed
+//	POST   /?process-id=P&assign=ID   [&exclude=A,B]
+//	POST   /push/{id}/{number}?process-id=P   pushes the results of a message again
+//	POST   /monitor/{process}, DELETE /monitor/{process}
+//	GET    /
+func (n *Network) MU() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ao messenger unit") })
+	mux.HandleFunc("POST /{$}", n.postMessage)
+	mux.HandleFunc("POST /push/{id}/{number}", n.postPush)
+	mux.HandleFunc("POST /monitor/{process}", n.postMonitor)
+	mux.HandleFunc("DELETE /monitor/{process}", n.postMonitor)
+	return allowBrowsers(mux)
+}
+
+func (n *Network) postMessage(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	if assigned := query.Get("assign"); assigned != "" {
+		placed, err := n.assign(query.Get("process-id"), assigned, query.Get("exclude"))
+		if err == nil {
+			err = n.messenger.add(task{Process: ao.MustParseID(placed.assignment.Tags.Get("Process")), Message: placed.message})
+		}
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		reply(w, http.StatusAccepted, map[string]any{"message": "Processing Assignment", "id": placed.message})
+		return
+	}
+	stored, err := n.keep(r.Body, messageBytesMax)
+	if err == nil {
+		err = n.deliver(stored, "")
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, http.StatusAccepted, map[string]any{"message": "Processing DataItem", "id": stored.id})
+}
+
+func (n *Network) postPush(w http.ResponseWriter, r *http.Request) {
+	message, err := ao.ParseID(r.PathValue("id"))
+	process, errProcess := ao.ParseID(r.URL.Query().Get("process-id"))
+	if err := errors.Join(err, errProcess); err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	if _, there := n.plans.find(process, message); !there {
+		fail(w, http.StatusBadRequest, fmt.Errorf("message %s on process %s: %w", message, process, errNotStored))
+		return
+	}
+	if err := n.messenger.add(task{Process: process, Message: message}); err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, http.StatusAccepted, map[string]any{"message": "Processing Push", "id": message})
+}
+
+// postMonitor accepts a signed request to monitor a process or to stop it. There is nothing to do for either: see the
+// package comment.
+func (n *Network) postMonitor(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.keep(r.Body, messageBytesMax); err != nil {
+		refuse(w, err)
+		return
+	}
+	if r.Method == http.MethodDelete {
+		fmt.Fprint(w, "Process deleted from monitor")
+		return
+	}
+	fmt.Fprint(w, "Monitoring process")
+}
+
+// deliver gives a stored item to the scheduler and has its results pushed. An item for something that is no process here
+// stays on the gateway: that is where a wallet gets its messages.
+func (n *Network) deliver(stored *entry, pushedFor string) error {
+	item := stored.item
+	process := stored.id
+	if item.Tags.Has("Type", "Message") && item.Tags.Has("Data-Protocol", "ao") && len(item.Target) > 0 {
+		process = ao.ID(item.Target)
+		if !n.plans.has(process) {
+			return nil
+		}
+	}
+	if _, err := n.schedule(stored); err != nil {
+		return err
+	}
+	return n.messenger.add(task{Process: process, Message: stored.id, PushedFor: pushedFor})
+}
+
+// task is a scheduled message whose results are to be pushed.
+type task struct {
+	Process   ao.ID  `json:"process"`
+	Message   ao.ID  `json:"message"`
+	PushedFor string `json:"pushed_for,omitempty"` // the message that began it all
+}
+
+// messenger pushes results: one message after the other for each process, processes side by side. messenger.log holds a line
+// when a task comes and one when it is done. Tasks that a crash leaves are done again; that does no harm, because the same
+// key signs the same items and the scheduler knows them.
+type messenger struct {
+	network *Network
+	fetch   *fetch.Client
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	log    *lineLog
+	cu     string // "": tasks wait
+	queues map[ao.ID][]task
+	busy   map[ao.ID]bool
+}
+
+type messengerLine struct {
+	task
+	Done bool `json:"done,omitempty"`
+}
+
+func openMessenger(n *Network) (*messenger, error) {
+	m := &messenger{network: n, fetch: fetch.New(), queues: map[ao.ID][]task{}, busy: map[ao.ID]bool{}}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	var err error
+	m.log, err = openLog(filepath.Join(n.folder, "messenger.log"), func(text []byte) error {
+		var line messengerLine
+		if err := json.Unmarshal(text, &line); err != nil {
+			return err
+		}
+		queue := m.queues[line.Process]
+		switch {
+		case !line.Done:
+			m.queues[line.Process] = append(queue, line.task)
+		case len(queue) == 0:
+			return fmt.Errorf("task of message %s is done before it came", line.Message)
+		default:
+			m.queues[line.Process] = queue[1:]
+		}
+		return nil
+	})
+	return m, err
+}
+
+// start names the compute unit and begins with what waits.
+func (m *messenger) start(cu string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cu = cu
+	for process := range m.queues {
+		m.wake(process)
+	}
+}
+
+// add takes a task. It is on disk when add returns.
+func (m *messenger) add(t task) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.note(messengerLine{task: t}); err != nil {
+		return err
+	}
+	m.queues[t.Process] = append(m.queues[t.Process], t)
+	m.wake(t.Process)
+	return nil
+}
+
+func (m *messenger) note(line messengerLine) error {
+	text, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	return m.log.append(text)
+}
+
+// wake has someone work on the queue of a process. The caller holds the lock.
+func (m *messenger) wake(process ao.ID) {
+	if m.cu == "" || m.busy[process] || len(m.queues[process]) == 0 || m.ctx.Err() != nil {
+		return
+	}
+	m.busy[process] = true
+	m.running.Add(1)
+	go m.work(process)
+}
+
+func (m *messenger) work(process ao.ID) {
+	defer m.running.Done()
+	for {
+		m.mu.Lock()
+		if len(m.queues[process]) == 0 || m.ctx.Err() != nil {
+			delete(m.busy, process)
+			m.mu.Unlock()
+			return
+		}
+		next, cu := m.queues[process][0], m.cu
+		m.mu.Unlock()
+
+		if err := m.push(next, cu); err != nil {
+			if m.ctx.Err() != nil {
+				continue // not done: the next start does it
+			}
+			m.network.log("push the results of message %s on process %s: %v", next.Message, next.Process, err)
+		}
+		m.mu.Lock()
+		m.queues[process] = m.queues[process][1:]
+		if err := m.note(messengerLine{next, true}); err != nil {
+			m.network.log("%v", err)
+		}
+		m.mu.Unlock()
+	}
+}
+
+func (m *messenger) close() error {
+	m.stop()
+	m.running.Wait()
+	if m.log == nil {
+		return nil
+	}
+	return m.log.close()
+}
+
+// The parts of a result that a messenger acts on.
+type (
+	outTag struct {
+		Name  string          `json:"name"`
+		Value json.RawMessage `json:"value"`
+	}
+	outItem struct {
+		Target string
+		Anchor string
+		Tags   []outTag
+		Data   json.RawMessage
+	}
+	outAssignment struct {
+		Processes []string
+		Message   string
+		Exclude   []string
+	}
+	outResult struct {
+		Messages    []outItem
+		Spawns      []outItem
+		Assignments []outAssignment
+	}
+)
+
+// push asks the compute unit for the result of a message and sends on what the process wants sent.
+func (m *messenger) push(t task, cu string) error {
+	address := cu + "/result/" + t.Message.String() + "?" + url.Values{"process-id": {t.Process.String()}, "no-busy": {"1"}}.Encode()
+	body, err := m.fetch.Bytes(m.ctx, fetch.Request{Method: http.MethodGet, URL: address, BytesMax: resultBytesMax})
+	if err != nil {
+		return err
+	}
+	var result outResult
+	if err := json.Unmarshal(body, &result); err != nil {
+		return fmt.Errorf("GET %s: %w", address, err)
+	}
+	if t.PushedFor == "" {
+		t.PushedFor = t.Message.String()
+	}
+	var failures []error
+	for i, message := range result.Messages {
+		if err := m.pushMessage(t, message); err != nil {
+			failures = append(failures, fmt.Errorf("message %d: %w", i, err))
+		}
+	}
+	for i, spawn := range result.Spawns {
+		if err := m.pushSpawn(t, spawn); err != nil {
+			failures = append(failures, fmt.Errorf("spawn %d: %w", i, err))
+		}
+	}
+	for i, assigned := range result.Assignments {
+		if err := m.pushAssignment(t, assigned); err != nil {
+			failures = append(failures, fmt.Errorf("assignment %d: %w", i, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// pushMessage signs a process's message on its behalf and delivers it.
+func (m *messenger) pushMessage(t task, message outItem) error {
+	target, err := ao.ParseID(message.Target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	tags := message.tags().Without("Data-Protocol", "Type", "From-Process", "From-Module", "Assignments")
+	tags = append(tags,
+		ao.Tag{Name: "Data-Protocol", Value: "ao"}, ao.Tag{Name: "Type", Value: "Message"},
+		ao.Tag{Name: "From-Process", Value: t.Process.String()}, ao.Tag{Name: "From-Module", Value: m.network.moduleOf(t.Process)},
+		ao.Tag{Name: "Pushed-For", Value: t.PushedFor},
+	)
+	id, err := m.send(t, dataitem.Draft{Target: target, Anchor: message.anchor(), Tags: tags, Data: message.data()})
+	if err != nil {
+		return err
+	}
+	if also := message.assignees(); len(also) > 0 {
+		return m.pushAssignment(t, outAssignment{Processes: also, Message: id.String()})
+	}
+	return nil
+}
+
+// pushSpawn starts the process that a process asked for, and tells it when that is done.
+func (m *messenger) pushSpawn(t task, spawn outItem) error {
+	asked := spawn.tags()
+	tags := append(asked.Without("Data-Protocol", "Type", "Variant"),
+		ao.Tag{Name: "Data-Protocol", Value: "ao"}, ao.Tag{Name: "Type", Value: "Process"}, ao.Tag{Name: "Variant", Value: "ao.TN.1"},
+		ao.Tag{Name: "From-Process", Value: t.Process.String()}, ao.Tag{Name: "Pushed-For", Value: t.PushedFor},
+	)
+	if asked.Get("Scheduler") == "" {
+		tags = tags.Append("Scheduler", m.network.SUAddress())
+	}
+	for i := range tags {
+		if tags[i].Name == "From-Module" {
+			tags[i].Value = m.network.moduleOf(t.Process)
+		}
+	}
+	process, err := m.send(t, dataitem.Draft{Anchor: spawn.anchor(), Tags: tags, Data: spawn.data()})
+	if err != nil {
+		return err
+	}
+	variant := asked.Get("Variant")
+	if variant == "" {
+		variant = "ao.TN.1"
+	}
+	_, err = m.send(t, dataitem.Draft{Target: t.Process, Data: []byte(" "), Tags: append(asked.Without("Data-Protocol", "Type", "Variant"),
+		ao.Tag{Name: "Data-Protocol", Value: "ao"}, ao.Tag{Name: "Type", Value: "Message"}, ao.Tag{Name: "Process", Value: process.String()},
+		ao.Tag{Name: "Action", Value: "Spawned"}, ao.Tag{Name: "Variant", Value: variant},
+	)})
+	return err
+}
+
+func (m *messenger) pushAssignment(t task, assigned outAssignment) error {
+	var failures []error
+	for _, process := range assigned.Processes {
+		exclude := ""
+		for _, part := range assigned.Exclude {
+			exclude += part + ","
+		}
+		placed, err := m.network.assign(process, assigned.Message, exclude)
+		if err == nil {
+			err = m.add(task{ao.MustParseID(process), placed.message, t.PushedFor})
+		}
+		if err != nil && !errors.Is(err, errDuplicate) {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// send signs, stores and delivers. What was delivered before a crash is not delivered twice.
+func (m *messenger) send(t task, draft dataitem.Draft) (ao.ID, error) {
+	item, err := dataitem.Sign(m.network.mu, draft)
+	if err != nil {
+		return ao.ID{}, err
+	}
+	if err := m.network.keepItem(item); err != nil {
+		return ao.ID{}, err
+	}
+	err = m.network.deliver(m.network.store.get(item.ID()), t.PushedFor)
+	if errors.Is(err, errDuplicate) {
+		err = nil
+	}
+	return item.ID(), err
+}
+
+// moduleOf gives the module of a process, or "".
+func (n *Network) moduleOf(process ao.ID) string {
+	if found := n.store.get(process); found != nil {
+		return found.item.Tags.Get("Module")
+	}
+	return ""
+}
+
+func (o outItem) tags() ao.Tags {
+	tags := make(ao.Tags, 0, len(o.Tags))
+	for _, tag := range o.Tags {
+		tags = append(tags, ao.Tag{Name: tag.Name, Value: asText(tag.Value)})
+	}
+	return tags
+}
+
+// assignees are the processes of a tag Assignments, whose value is a list.
+func (o outItem) assignees() (processes []string) {
+	for _, tag := range o.Tags {
+		if tag.Name == "Assignments" && json.Unmarshal(tag.Value, &processes) == nil {
+			return processes
+		}
+	}
+	return nil
+}
+
+// anchor gives the anchor in the 32 bytes that items have: as it is if it fits, else a digest of it.
+func (o outItem) anchor() []byte {
+	if len(o.Anchor) == 0 || len(o.Anchor) == dataitem.AnchorBytes {
+		return []byte(o.Anchor)
+	}
+	digest := sha256.Sum256([]byte(o.Anchor))
+	return []byte(fmt.Sprintf("%x", digest[:dataitem.AnchorBytes/2]))
+}
+
+// data gives the data as other messengers send it: never empty.
+func (o outItem) data() []byte {
+	if text := asText(o.Data); text != "" && text != "null" {
+		return []byte(text)
+	}
+	return []byte(" ")
+}
