@@ -22,12 +22,16 @@ func shared(t testing.TB, path ...string) string {
 	t.Helper()
 	folder := os.Getenv("VERBATIM_SHARED")
 	if folder == "" {
-		t.Skip("VERBATIM_SHARED is not set: no reference models")
+		t.Skip("VERBATIM_SHARED does not name the folder of reference models")
 	}
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join("..", folder) // as seen from the repository's root
 	}
-	return filepath.Join(append([]string{folder}, path...)...)
+	file := filepath.Join(append([]string{folder}, path...)...)
+	if _, err := os.Stat(file); err != nil {
+		t.Skipf("reference file is absent: %v", err)
+	}
+	return file
 }
 
 func stories260K(t testing.TB) *inference.Engine {

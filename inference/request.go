@@ -299,11 +299,14 @@ func (r *Request) Check() error {
 	return nil
 }
 
-// requestTag begins the encoding of a request that Digest hashes.
+// requestTag begins the encoding of a request.
 const requestTag = "verbatim-request/1\n"
 
-// Digest identifies the request: SHA-256 of the encoding in REQUEST.md, which has the defaults filled in.
-func (r *Request) Digest() transcript.Digest {
+// Digest identifies the request: SHA-256 of Encode.
+func (r *Request) Digest() transcript.Digest { return sha256.Sum256(r.Encode()) }
+
+// Encode is the canonical encoding of REQUEST.md, which has the defaults filled in.
+func (r *Request) Encode() []byte {
 	b := []byte(requestTag)
 	number := func(n uint32) { b = binary.LittleEndian.AppendUint32(b, n) }
 	text := func(s string) {
@@ -335,5 +338,5 @@ func (r *Request) Digest() transcript.Digest {
 	for _, stop := range r.Stop {
 		text(stop)
 	}
-	return sha256.Sum256(b)
+	return b
 }

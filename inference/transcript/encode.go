@@ -97,14 +97,14 @@ func (s Sampling) check() error {
 // CheckStops refuses stop strings that a transcript cannot hold.
 func CheckStops(stops []string) error {
 	if len(stops) > StopsMax {
-		return fmt.Errorf("transcript: %d stop strings: at most %d", len(stops), StopsMax)
+		return fmt.Errorf("%d stop strings: at most %d", len(stops), StopsMax)
 	}
 	for i, stop := range stops {
 		if len(stop) == 0 || len(stop) > StopBytesMax {
-			return fmt.Errorf("transcript: stop[%d] has %d bytes: 1 to %d", i, len(stop), StopBytesMax)
+			return fmt.Errorf("stop[%d] has %d bytes: 1 to %d", i, len(stop), StopBytesMax)
 		}
 		if !utf8.ValidString(stop) {
-			return fmt.Errorf("transcript: stop[%d] is not UTF-8", i)
+			return fmt.Errorf("stop[%d] is not UTF-8", i)
 		}
 	}
 	return nil

@@ -128,7 +128,7 @@ func (t *Transcript) check() error {
 		return err
 	}
 	if err := CheckStops(t.Stop); err != nil {
-		return err
+		return fmt.Errorf("transcript: %w", err)
 	}
 	if err := checkTokens("prompt_tokens", t.Prompt); err != nil {
 		return err
