@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"verbatim/kernels"
+	"verbatim/kernels/cpu"
+	"verbatim/models/embedded"
+	"verbatim/wasmhost"
+)
+
+type information struct {
+	Version    string            `json:"version"`
+	Arithmetic string            `json:"arithmetic"`
+	CPULevel   string            `json:"cpu_level"`
+	CPULevels  []string          `json:"cpu_levels"`
+	Threads    int               `json:"threads"`
+	Devices    []string          `json:"devices"`
+	Embedded   string            `json:"embedded_model_sha256"`
+	Formats    []wasmhost.Format `json:"module_formats"`
+}
+
+func newInfoCommand() *cobra.Command {
+	var asJSON bool
+	var url string
+	d := device{name: "auto"}
+	cmd := &cobra.Command{
+		Use:   "info",
+		Short: "Print what this machine computes with",
+		Example: `  verbatim info
+  VERBATIM_CPU=generic verbatim info --json
+  verbatim info --url http://127.0.0.1:6363`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if url != "" {
+				return printHealth(cmd, url)
+			}
+			backend, err := d.backend()
+			if err != nil {
+				return err
+			}
+			defer backend.Close()
+			i := information{
+				Version: version, Arithmetic: kernels.Version, CPULevel: backend.Info().Level, CPULevels: cpu.Levels(),
+				Threads: backend.Threads(), Devices: []string{"cpu"}, Embedded: embedded.SHA256, Formats: wasmhost.Formats(),
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), i)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), `version          %s
+arithmetic       %s
+cpu level        %s (available: %v)
+threads          %d
+devices          %v (no CUDA in this build)
+embedded model   sha256 %s
+module formats   %v
+`, build(), i.Arithmetic, i.CPULevel, i.CPULevels, i.Threads, i.Devices, i.Embedded, i.Formats)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&url, "url", "", "ask a running unit for its health instead")
+	return cmd
+}
+
+// printHealth shows what GET /health of a running unit says; anything but 200 is an error.
+func printHealth(cmd *cobra.Command, url string) error {
+	request, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, url+"/health", nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Timeout: 5 * time.Second}).Do(request)
+	if err != nil {
+		return fmt.Errorf("ask %s for its health: %w", url, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask %s for its health: status %s", url, response.Status)
+	}
+	_, err = io.Copy(cmd.OutOrStdout(), io.LimitReader(response.Body, 1<<16))
+	return err
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/arweave"
+)
+
+// defaultDataPath is where this user's keys, models and logs live.
+func defaultDataPath() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "verbatim")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "verbatim-data"
+	}
+	return filepath.Join(home, ".local", "share", "verbatim")
+}
+
+func defaultKeyPath() string { return filepath.Join(defaultDataPath(), "key.json") }
+
+func modelFolder(data string) string { return filepath.Join(data, "models") }
+
+// signingKey is an Ed25519 key as a JSON Web Key (RFC 8037).
+type signingKey struct {
+	KeyType string `json:"kty"`
+	Curve   string `json:"crv"`
+	Public  string `json:"x"`
+	Secret  string `json:"d"`
+}
+
+// loadKey reads the key that signs receipts, and makes it the first time. A crash while it is made leaves no half key.
+func loadKey(path string) (ed25519.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the signing key: %w", err)
+	}
+	var key signingKey
+	if err := json.Unmarshal(text, &key); err != nil {
+		return nil, fmt.Errorf("read the signing key %s: %w", path, err)
+	}
+	seed, err := base64.RawURLEncoding.DecodeString(key.Secret)
+	if err != nil || key.KeyType != "OKP" || key.Curve != "Ed25519" || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("read the signing key %s: it must be a JSON Web Key of type OKP with curve Ed25519", path)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+func makeKey(path string) (ed25519.PrivateKey, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a signing key: %w", err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	text, err := json.MarshalIndent(signingKey{"OKP", "Ed25519", encode(public), encode(private.Seed())}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make a signing key: %w", err)
+	}
+	if err := writeFileAtomically(path, append(text, '\n'), 0o600); err != nil {
+		return nil, fmt.Errorf("make a signing key: %w", err)
+	}
+	return private, nil
+}
+
+// writeFileAtomically leaves either the old file or the whole new one.
+func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// fetchModel writes the data of a transaction to w, after the gateway's answer was verified as a whole.
+func (n *network) fetchModel(ctx context.Context, id string, w io.Writer) error {
+	parsed, err := ao.ParseID(id)
+	if err != nil {
+		return err
+	}
+	client, err := arweave.New(arweave.Options{Gateway: n.gateway})
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "verbatim-model-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "data")
+	if _, err := client.FetchFile(ctx, parsed, path); err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+
+	"verbatim/cu/eval"
+	"verbatim/inference"
+	"verbatim/inference/transcript"
+)
+
+// liveProvider answers the questions of processes with the engines of this machine.
+type liveProvider struct {
+	library *library
+	onToken func(q eval.Question, e inference.Event) // told of every token; may be nil
+}
+
+// Answer implements eval.Provider.
+func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript.Transcript, error) {
+	engine, err := p.library.engine(ctx, q.Model)
+	if err != nil {
+		return nil, err
+	}
+	var onToken func(inference.Event)
+	if p.onToken != nil {
+		onToken = func(e inference.Event) { p.onToken(q, e) }
+	}
+	c, err := engine.Generate(ctx, q.Request, onToken)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Transcript, nil
+}
