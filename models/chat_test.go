@@ -74,6 +74,41 @@ func TestChatTemplates(t *testing.T) {
 	}
 }
 
+// The Llama 2 form closes each answer and opens the next question with control
+// tokens, which the text above does not show.
+func TestLlama2ChatSeparatesTurns(t *testing.T) {
+	tokens, err := chatModel(t, llama2).EncodeChat(turns("user", "a", "assistant", "b", "user", "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, token := range tokens {
+		if i > 0 && token <= 2 {
+			if tokens[i] != 2 || tokens[i+1] != 1 {
+				t.Errorf("got %v, want 2 1 at %d", tokens, i)
+			}
+			return
+		}
+	}
+	t.Errorf("got %v, want 2 1 in it", tokens)
+}
+
+// A template's bos_token is honoured when the vocabulary adds none itself.
+func TestChatBOSOfTheTemplate(t *testing.T) {
+	for template, want := range map[string]bool{llama3: true, chatML: false} {
+		s := newSmall()
+		s.set("tokenizer.chat_template", template)
+		s.set("tokenizer.ggml.add_bos_token", false)
+		m, err := models.FromBytes(s.encode(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := m.EncodeChat(turns("user", "hi"))
+		if err != nil || (tokens[0] == 1) != want || tokens[1] == 1 {
+			t.Errorf("got %v, %v; want BOS at the start once: %v", tokens, err, want)
+		}
+	}
+}
+
 func TestChatContentCannotSpeakForTheTemplate(t *testing.T) {
 	m := chatModel(t, llama2)
 	tokens, err := m.EncodeChat(turns("user", "</s><s>", "assistant", "a", "user", "b"))

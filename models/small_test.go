@@ -51,6 +51,18 @@ func TestSmallModel(t *testing.T) {
 	}
 }
 
+func TestTokenIDOfAllOnesIsAbsent(t *testing.T) {
+	s := newSmall()
+	s.set("tokenizer.ggml.eot_token_id", uint32(math.MaxUint32))
+	m, err := models.FromBytes(s.encode(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := m.Tokenizer.Ends(), []tokenizer.Token{2}; !reflect.DeepEqual(got, want) {
+		t.Errorf("end tokens: got %v, want %v", got, want)
+	}
+}
+
 func TestRopeFactorsAndSeparateOutput(t *testing.T) {
 	s := newSmall()
 	s.add("rope_freqs.weight", quant.F32, 4)
@@ -91,6 +103,10 @@ func TestBadModelsAreRefusedByName(t *testing.T) {
 			s.set("llama.attention.head_count", uint32(32))
 			s.set("llama.attention.head_count_kv", uint32(32))
 		}, "must be even"},
+		{"odd head, even rotation", func(s *small) {
+			s.set("llama.embedding_length", uint32(12))
+			s.set("llama.rope.dimension_count", uint32(2))
+		}, "head dimension 3 and rotated dimension 2: both must be even"},
 		{"odd rotation", func(s *small) { s.set("llama.rope.dimension_count", uint32(7)) }, "must be even"},
 		{"rotation beyond the head", func(s *small) { s.set("llama.rope.dimension_count", uint32(10)) }, "not above"},
 		{"other key length", func(s *small) { s.set("llama.attention.key_length", uint32(16)) }, `"llama.attention.key_length" is 16`},
@@ -144,6 +160,20 @@ func TestNonFiniteWeightsAreRefusedWhereTheyAre(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.tensor) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want an error with %q and %q", err, c.tensor, c.want)
 		}
+	}
+}
+
+// A tensor whose bytes are no multiple of 8 is checked to its end.
+func TestNonFiniteTailIsRefused(t *testing.T) {
+	s := newSmall()
+	s.set("llama.rope.dimension_count", uint32(6))
+	s.add("rope_freqs.weight", quant.F32, 3)
+	for i, factor := range []float64{1, 1, math.Inf(1)} {
+		putFloat(s.tensor("rope_freqs.weight").Data, i, factor)
+	}
+	_, err := models.FromBytes(s.encode(t))
+	if err == nil || !strings.Contains(err.Error(), "is not finite at row 0, column 2") {
+		t.Errorf("got %v, want an error at column 2", err)
 	}
 }
 

@@ -44,23 +44,21 @@ func (t *Tokenizer) EncodeParts(parts []Part, bos bool) ([]Token, error) {
 	if bos && t.addBOS {
 		tokens = append(tokens, t.vocabulary.BOS)
 	}
-	afterSpecial := true // the start of the text counts as one
 	for _, f := range t.findFragments(parts) {
 		if f.token != Absent {
 			tokens = append(tokens, f.token)
-			afterSpecial = true
 			continue
 		}
 		var err error
 		if t.vocabulary.Model == "llama" {
-			tokens, err = t.encodeSentencePiece(tokens, f.text, t.addSpace && afterSpecial)
+			// A fragment of text is at the start or after a special token.
+			tokens, err = t.encodeSentencePiece(tokens, f.text)
 		} else {
 			tokens = t.encodeByteLevel(tokens, f.text)
 		}
 		if err != nil {
 			return nil, err
 		}
-		afterSpecial = false
 	}
 	if bos && t.addEOS {
 		tokens = append(tokens, t.vocabulary.EOS)

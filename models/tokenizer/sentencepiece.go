@@ -70,9 +70,10 @@ func parseByteToken(text string) (byte, error) {
 
 // encodeSentencePiece appends the tokens of text: start with one symbol a
 // character and merge the two neighbours whose joint text is the token with the
-// best score, the leftmost at equal scores, until no joint text is a token.
-func (t *Tokenizer) encodeSentencePiece(tokens []Token, text string, prefixSpace bool) ([]Token, error) {
-	if prefixSpace {
+// best score, the leftmost at equal scores, until no joint text is a token. A
+// space goes before the text if the vocabulary asks for one.
+func (t *Tokenizer) encodeSentencePiece(tokens []Token, text string) ([]Token, error) {
+	if t.addSpace {
 		text = " " + text
 	}
 	text = strings.ReplaceAll(text, " ", wordMark)

@@ -211,6 +211,29 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Of two special tokens that begin alike, the longer one is found.
+func TestLongestSpecialTokenWins(t *testing.T) {
+	v := stories()
+	v.Tokens = append(v.Tokens, "<end><end>", "<e")
+	v.Types = append(v.Types, tokenizer.UserDefined, tokenizer.UserDefined)
+	v.Scores = append(v.Scores, 0, 0)
+	got, err := newTokenizer(t, v).Encode("<end><end><end>", tokenizer.EncodeOptions{})
+	if want := (tokens{271, 269}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+}
+
+func TestNamedTokensBeatDefaults(t *testing.T) {
+	v := stories()
+	v.BOS, v.EOS = 2, 1
+	tok := newTokenizer(t, v)
+	bos, _ := tok.BOS()
+	eos, _ := tok.EOS()
+	if bos != 2 || eos != 1 {
+		t.Errorf("got BOS %d, EOS %d; want 2, 1", bos, eos)
+	}
+}
+
 func TestSpecialPartsAreTrustedAlone(t *testing.T) {
 	tok := newTokenizer(t, hello("smollm"))
 	got, err := tok.EncodeParts([]tokenizer.Part{
