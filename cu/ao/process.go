@@ -14,6 +14,7 @@ type Process struct {
 	Data        Optional[string]
 	Anchor      Optional[string]
 	Signature   Optional[string] // base64url
+	Verified    bool             // the owner signed exactly this, see Assignment.Verified
 }
 
 // NewProcess fills in what the tags of a process say and checks that it is one.

@@ -4,9 +4,10 @@
 // chain continues from the one before; its id is the digest of its signature, and the signature is the scheduler's over
 // exactly these tags. A scheduler can therefore not hand out one order today and another tomorrow under the same ids.
 //
-// What is checked of a message: that its owner signed it. Schedulers give message data as text, so for data that is not
-// UTF-8 (and for anchors that are not) the signed bytes cannot be had from them. Such a message comes with Verified false;
-// its item must be fetched by id from a gateway for the check.
+// What is checked of a message or process: that its owner signed it. Schedulers show data and anchors as text, so where
+// these are not UTF-8 the signed bytes cannot be had from them. If the signature does not verify and something may be
+// missing (no anchor is shown, or text has replacement characters), Verified is false; the item must be fetched by id from
+// a gateway for the check. Otherwise a wrong signature is an error.
 //
 // The package does not choose a scheduler, does not fetch assigned items (Hydrate), and keeps nothing.
 package scheduler

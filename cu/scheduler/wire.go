@@ -59,9 +59,10 @@ func (w wireProcess) process(id ao.ID) (ao.Process, error) {
 	if err != nil {
 		return ao.Process{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	verified := false
 	if w.Signature != nil {
 		item := wireItem{w.ProcessID, w.Owner, w.Data, w.Tags, *w.Signature, w.Anchor, w.Target}
-		if _, err := item.verify(); err != nil {
+		if verified, err = item.verify(); err != nil {
 			return ao.Process{}, err
 		}
 	}
@@ -73,7 +74,7 @@ func (w wireProcess) process(id ao.ID) (ao.Process, error) {
 	if err != nil {
 		return ao.Process{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	process.Timestamp, process.BlockHeight = w.Timestamp, height
+	process.Timestamp, process.BlockHeight, process.Verified = w.Timestamp, height, verified
 	process.Data, process.Anchor, process.Signature = nullable(w.Data), nullable(w.Anchor), nullable(w.Signature)
 	return process, nil
 }
