@@ -18,11 +18,7 @@ func attentionCases() []Case {
 	lengths := []int{1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 160, 255, 256, 257, 300, 385, 513}
 	var cases []Case
 	add := func(h heads, length, rows int, c contents) {
-		cases = append(cases, Case{name("attention", "%dq%dkv%d/length%d/rows%d/%s", h.q, h.kv, h.dim, length, rows, c), func(m *machine) {
-			kv := m.kv(h.shape(length + 2))
-			m.store(kv, h, 0, length, c)
-			m.attend(h, rows, kernels.Span{KV: kv, Rows: rows, Position: length - rows})
-		}})
+		cases = append(cases, attentionCase(h, length, rows, c))
 	}
 	for i, length := range lengths {
 		add(shapes[i%len(shapes)], length, 1, plain)
@@ -40,6 +36,14 @@ func attentionCases() []Case {
 	add(heads{4, 4, 64}, 70, 70, plain)
 	add(heads{2, 2, 8}, 1100, 3, plain)
 	return append(append(cases, sessionCases()...), expCase())
+}
+
+func attentionCase(h heads, length, rows int, c contents) Case {
+	return Case{name("attention", "%dq%dkv%d/length%d/rows%d/%s", h.q, h.kv, h.dim, length, rows, c), func(m *machine) {
+		kv := m.kv(h.shape(length + 2))
+		m.store(kv, h, 0, length, c)
+		m.attend(h, rows, kernels.Span{KV: kv, Rows: rows, Position: length - rows})
+	}}
 }
 
 // expCase reads single values of exp: position 0 has score and value zero, and

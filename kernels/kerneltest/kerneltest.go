@@ -67,7 +67,7 @@ func Run(t *testing.T, newBackend func() kernels.Backend) {
 				c := cases[0]
 				cases = cases[1:]
 				t.Run(strings.TrimPrefix(c.Name, operator+"/"), func(t *testing.T) {
-					compare(t, c, c.Results(t, b), c.Results(t, ref.New()))
+					Compare(t, c, c.Results(t, b), c.Results(t, ref.New()))
 				})
 			}
 			if err := b.Close(); err != nil {
@@ -77,8 +77,8 @@ func Run(t *testing.T, newBackend func() kernels.Backend) {
 	}
 }
 
-// compare reports the first difference and how many there are.
-func compare(t testing.TB, c Case, got, want []float32) {
+// Compare reports the first difference and how many there are.
+func Compare(t testing.TB, c Case, got, want []float32) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d results, want %d", c.Name, len(got), len(want))

@@ -79,3 +79,5 @@ func TestRunRef(t *testing.T) {
 	}
 	Run(t, ref.New)
 }
+
+func FuzzRef(f *testing.F) { Fuzz(f, ref.New) }

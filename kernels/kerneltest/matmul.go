@@ -21,13 +21,7 @@ func matMulCases() []Case {
 	var cases []Case
 	turn := 0
 	add := func(t quant.Type, rows, cols, batch int, c contents) {
-		cases = append(cases, Case{name("matmul", "%v/%dx%d/batch%d/%s", t, rows, cols, batch, c), func(m *machine) {
-			weightContents := plain
-			if c == sparse || c == huge {
-				weightContents = sparse
-			}
-			m.matMul([]quant.Type{t}, []int{rows}, cols, batch, c, weightContents)
-		}})
+		cases = append(cases, matMulCase(t, rows, cols, batch, c))
 	}
 	addTurn := func(t quant.Type, cols int, c contents) {
 		add(t, outputs[turn%len(outputs)], cols, batches[turn%len(batches)], c)
@@ -59,6 +53,16 @@ func matMulCases() []Case {
 		add(t, 257, 64, 1, sparse)
 	}
 	return append(cases, sharedMatMulCases()...)
+}
+
+func matMulCase(t quant.Type, rows, cols, batch int, c contents) Case {
+	return Case{name("matmul", "%v/%dx%d/batch%d/%s", t, rows, cols, batch, c), func(m *machine) {
+		weightContents := plain
+		if c == sparse || c == huge {
+			weightContents = sparse
+		}
+		m.matMul([]quant.Type{t}, []int{rows}, cols, batch, c, weightContents)
+	}}
 }
 
 // sharedMatMulCases multiply several matrices with one input, as q, k and v do.

@@ -34,17 +34,21 @@ func normCases() []Case {
 		}
 		for j, c := range kinds {
 			batch := rows[(i+j)%len(rows)]
-			cases = append(cases, Case{name("rmsnorm", "%d/batch%d/%s", n, batch, c), func(m *machine) {
-				src, dst := m.buffer(m.values(n*batch+2, c)), m.empty(n*batch+2)
-				weight := m.floats(m.values(n, plain))
-				m.b.RMSNorm(dst, src, weight, 1e-5, batch)
-				m.emit(dst)
-				m.b.RMSNorm(dst, src, weight, 1e-6, 1)
-				m.emit(dst)
-			}})
+			cases = append(cases, normCase(n, batch, c))
 		}
 	}
 	return cases
+}
+
+func normCase(n, batch int, c contents) Case {
+	return Case{name("rmsnorm", "%d/batch%d/%s", n, batch, c), func(m *machine) {
+		src, dst := m.buffer(m.values(n*batch+2, c)), m.empty(n*batch+2)
+		weight := m.floats(m.values(n, plain))
+		m.b.RMSNorm(dst, src, weight, 1e-5, batch)
+		m.emit(dst)
+		m.b.RMSNorm(dst, src, weight, 1e-6, 1)
+		m.emit(dst)
+	}}
 }
 
 func ropeCases() []Case {
@@ -54,26 +58,30 @@ func ropeCases() []Case {
 		{2, 100, 98, 3}, {32, 128, 128, 2}, {1, 256, 64, 7},
 	} {
 		for _, c := range []contents{plain, sparse, wide} {
-			cases = append(cases, Case{name("rope", "heads%d/dim%d/rotated%d/batch%d/%s", s.heads, s.headDim, s.rotated, s.rows, c), func(m *machine) {
-				var angles []float32
-				frequencies := canon.Frequencies(10000, s.rotated, nil)
-				for range s.rows {
-					row := make([]float32, s.rotated)
-					canon.Rotation(row, m.below(1<<m.below(21)+1), frequencies)
-					angles = append(angles, row...)
-				}
-				x := m.buffer(m.values(s.rows*s.heads*s.headDim+3, c))
-				m.b.RoPE(x, m.buffer(angles), s.heads, s.headDim, s.rotated, s.rows)
-				m.emit(x)
-				for i := range angles { // any two numbers, not only of a circle
-					angles[i] = m.plain()
-				}
-				m.b.RoPE(x, m.buffer(angles), s.heads, s.headDim, s.rotated, s.rows)
-				m.emit(x)
-			}})
+			cases = append(cases, ropeCase(s.heads, s.headDim, s.rotated, s.rows, c))
 		}
 	}
 	return cases
+}
+
+func ropeCase(heads, headDim, rotated, rows int, c contents) Case {
+	return Case{name("rope", "heads%d/dim%d/rotated%d/batch%d/%s", heads, headDim, rotated, rows, c), func(m *machine) {
+		var angles []float32
+		frequencies := canon.Frequencies(10000, rotated, nil)
+		for range rows {
+			row := make([]float32, rotated)
+			canon.Rotation(row, m.below(1<<m.below(21)+1), frequencies)
+			angles = append(angles, row...)
+		}
+		x := m.buffer(m.values(rows*heads*headDim+3, c))
+		m.b.RoPE(x, m.buffer(angles), heads, headDim, rotated, rows)
+		m.emit(x)
+		for i := range angles { // any two numbers, not only of a circle
+			angles[i] = m.plain()
+		}
+		m.b.RoPE(x, m.buffer(angles), heads, headDim, rotated, rows)
+		m.emit(x)
+	}}
 }
 
 // elementCases are SwiGLU and Add.
@@ -81,18 +89,7 @@ func elementCases() []Case {
 	var cases []Case
 	for _, n := range []int{1, 3, 8, 15, 16, 17, 31, 32, 33, 127, 128, 129, 255, 256, 257, 1000, 4099} {
 		for _, c := range []contents{plain, wide, sparse, huge, nonfinite} {
-			cases = append(cases, Case{name("add", "%d/%s", n, c), func(m *machine) {
-				dst, src := m.buffer(m.values(n+2, c)), m.buffer(m.values(n, plain))
-				m.b.Add(dst, src, n)
-				m.emit(dst)
-			}})
-			cases = append(cases, Case{name("swiglu", "%d/%s", n, c), func(m *machine) {
-				gate, up, dst := m.buffer(m.values(n+2, c)), m.buffer(m.values(n+1, plain)), m.empty(n+2)
-				m.b.SwiGLU(dst, gate, up, n)
-				m.emit(dst)
-				m.b.SwiGLU(gate, gate, up, n)
-				m.emit(gate)
-			}})
+			cases = append(cases, addCase(n, c), swiGLUCase(n, c))
 		}
 	}
 	return append(cases, Case{"swiglu/sweep", func(m *machine) {
@@ -110,6 +107,24 @@ func elementCases() []Case {
 		m.b.SwiGLU(gate, gate, m.buffer(ones), n)
 		m.emit(gate)
 	}})
+}
+
+func addCase(n int, c contents) Case {
+	return Case{name("add", "%d/%s", n, c), func(m *machine) {
+		dst, src := m.buffer(m.values(n+2, c)), m.buffer(m.values(n, plain))
+		m.b.Add(dst, src, n)
+		m.emit(dst)
+	}}
+}
+
+func swiGLUCase(n int, c contents) Case {
+	return Case{name("swiglu", "%d/%s", n, c), func(m *machine) {
+		gate, up, dst := m.buffer(m.values(n+2, c)), m.buffer(m.values(n+1, plain)), m.empty(n+2)
+		m.b.SwiGLU(dst, gate, up, n)
+		m.emit(dst)
+		m.b.SwiGLU(gate, gate, up, n)
+		m.emit(gate)
+	}}
 }
 
 // bufferCases move numbers in and out.
