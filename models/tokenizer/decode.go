@@ -34,8 +34,9 @@ type Decoder struct {
 // in plain text, a leading space belongs to the text.
 func (t *Tokenizer) NewDecoder(prompt []Token) *Decoder {
 	d := &Decoder{tokenizer: t, dropSpace: t.addSpace}
+	var ignored []byte
 	for _, token := range prompt {
-		d.appendPiece(nil, token)
+		ignored = d.appendPiece(ignored[:0], token)
 	}
 	return d
 }
