@@ -152,6 +152,7 @@ func resizeHeap(e *evaluation, stack []uint64) {
 	}
 	answer(stack, 0)
 	if asked > heapBytesMax {
+		e.growthRefused = true
 		return
 	}
 	for cut := 1.0; cut <= 4; cut *= 2 {
@@ -165,6 +166,7 @@ func resizeHeap(e *evaluation, stack []uint64) {
 			return
 		}
 	}
+	e.growthRefused = true
 }
 
 func dateNow(e *evaluation, stack []uint64) {

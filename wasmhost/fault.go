@@ -88,7 +88,7 @@ func (e *evaluation) faultOf(err error) error {
 	}
 	if e.growthRefused && (fault.Kind == Trap || fault.Kind == Exit) {
 		// The module asked for memory it may not have and then gave up: the limit is the cause.
-		return &Fault{MemoryLimit, fmt.Sprintf("memory limit of %d bytes reached, then %s: %s",
+		return &Fault{MemoryLimit, fmt.Sprintf("more memory refused (the limit is %d bytes), then %s: %s",
 			e.memoryBytesMax, fault.Kind, fault.Detail)}
 	}
 	return fault

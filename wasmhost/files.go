@@ -7,6 +7,7 @@ type file struct {
 	data     []byte
 	position int
 	atEnd    bool // the position is there because of a seek to the end; see read
+	idle     int  // reads in a row that found nothing more
 }
 
 // files are the open files of one evaluation, by number.
@@ -34,10 +35,12 @@ func (f *file) read(to []byte) int {
 		f.position, f.atEnd = 0, false
 	}
 	if f.position >= len(f.data) {
+		f.idle++
 		return 0
 	}
 	n := copy(to, f.data[f.position:])
 	f.position += n
+	f.idle = 0
 	return n
 }
 
@@ -46,6 +49,7 @@ func (f *file) seek(offset int64, whence uint32) int32 {
 	if f.terminal {
 		return errNotSeek
 	}
+	stays := whence == 1 && offset == 0 // how a program asks where it is
 	switch whence {
 	case 0:
 	case 1:
@@ -59,7 +63,7 @@ func (f *file) seek(offset int64, whence uint32) int32 {
 		return errInvalid
 	}
 	f.position = int(offset)
-	f.atEnd = whence == 2 && f.position == len(f.data)
+	f.atEnd = f.position == len(f.data) && (whence == 2 || stays && f.atEnd)
 	return 0
 }
 

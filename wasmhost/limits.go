@@ -4,14 +4,14 @@ import "math"
 
 // Limits of what crosses the border between host and module. Those that a process can run into are part of the ABI.
 const (
-	GasDefault            = 1_000_000_000_000 // when Call.GasMax is 0: some 20 minutes of one core
-	MemoryBytesDefault    = 1 << 30           // when Call.MemoryBytesMax is 0
-	MessageBytesMax       = 16 << 20          // message or environment JSON
-	ResultBytesMax        = 64 << 20          // the string that handle returns
-	InferRequestBytesMax  = 1 << 20           // one inference request
-	InferResponseBytesMax = 16 << 20          // one inference response
-	OpenFilesMax          = 64                // virtual files open at a time, in one message
-	InvokeDepthMax        = 1000              // nested invoke_* calls (protected calls in Lua)
+	GasDefault            = 100_000_000_000 // when Call.GasMax is 0: about a minute of one core
+	MemoryBytesDefault    = 1 << 30         // when Call.MemoryBytesMax is 0
+	MessageBytesMax       = 16 << 20        // message or environment JSON
+	ResultBytesMax        = 64 << 20        // the string that handle returns
+	InferRequestBytesMax  = 1 << 20         // one inference request
+	InferResponseBytesMax = 16 << 20        // one inference response
+	OpenFilesMax          = 64              // virtual files open at a time, in one message
+	InvokeDepthMax        = 1000            // nested invoke_* calls (protected calls in Lua)
 )
 
 // Gas that the host charges for what it does itself; part of the ABI.
