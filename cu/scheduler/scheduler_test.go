@@ -239,6 +239,10 @@ func TestOldChain(t *testing.T) {
 	if nonces, _, err := read(t, u.client(t), ao.Process{ID: u.process, BlockHeight: 1_439_999}, at, -1); err != nil || len(nonces) != 2 {
 		t.Errorf("old process: %v, %v", nonces, err)
 	}
+	u.nodes = append(u.nodes[:1], u.nodes[2])
+	if _, _, err := read(t, u.client(t), ao.Process{ID: u.process}, at, -1); !errors.Is(err, ErrSchedule) {
+		t.Errorf("a gap in an old process: %v", err)
+	}
 }
 
 // TestBinaryData: a scheduler cannot show data that is not text, so nobody can verify it.
@@ -252,6 +256,10 @@ func TestBinaryData(t *testing.T) {
 	got, err := u.client(t).Message(t.Context(), u.process, item.ID())
 	if err != nil || got.Verified || got.Message.Data.Value != "\ufffd\x00a" || len(got.Exclude) != 2 {
 		t.Errorf("%+v, %v", got, err)
+	}
+	u.nodes[1]["message"].(map[string]any)["data"] = nil
+	if got, err = u.client(t).Latest(t.Context(), u.process); err != nil || got.Verified || !got.Message.Data.Null {
+		t.Errorf("without data: %+v, %v", got, err)
 	}
 	u.nodes[1]["message"] = nil
 	if got, err = u.client(t).Latest(t.Context(), u.process); err != nil || !got.Hydrate || got.MessageID != item.ID() {
