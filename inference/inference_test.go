@@ -78,6 +78,42 @@ func TestPrefillEqualsDecode(t *testing.T) {
 	}
 }
 
+// The trace in a transcript is the chain of the states that decoding token by token shows.
+func TestTraceIsOfTheHiddenStates(t *testing.T) {
+	engine := newEngine(t, smallModel(t, quant.Q4_0), 0)
+	got := generate(t, engine, lively("the ab", 20, 2)).Transcript
+	session, err := engine.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := transcript.NewTrace()
+	for i, token := range append(slices.Clone(got.Prompt), got.Output[:len(got.Output)-1]...) {
+		if err := session.Decode(context.Background(), token); err != nil {
+			t.Fatal(err)
+		}
+		if i+1 >= len(got.Prompt) {
+			trace.Add(session.State())
+		}
+	}
+	if got.Trace != trace.Digest() {
+		t.Errorf("trace %v, want %v", got.Trace, trace.Digest())
+	}
+}
+
+// Logits of a few rows at a time, as with a huge vocabulary, and of all rows are the same.
+func TestFewLogitsAtOnce(t *testing.T) {
+	model := smallModel(t, quant.Q8_0)
+	request := lively("the ab", 40, 3)
+	recorded := generate(t, newEngine(t, model, 0), request).Transcript
+	for _, rows := range []int{1, 3} {
+		engine := newEngine(t, model, 20)
+		inference.SetLogitsRows(engine, rows)
+		if d, err := engine.Recompute(context.Background(), &recorded); d != nil || err != nil {
+			t.Errorf("logits of %d rows at once: %v, %v", rows, d, err)
+		}
+	}
+}
+
 // Requests answered at the same time, and one after another with the same KVs, answer as alone.
 func TestSessionsDoNotMix(t *testing.T) {
 	model := smallModel(t, quant.Q4_1)
@@ -152,8 +188,11 @@ func TestRecomputeFindsPlantedChanges(t *testing.T) {
 	engine := newEngine(t, smallModel(t, quant.Q8_0), 0)
 	request := lively("the ab", 25, 11)
 	recorded := generate(t, engine, request).Transcript
-	if len(recorded.Output) != 25 {
-		t.Fatalf("the answer has %d tokens, want 25", len(recorded.Output))
+	request.MaxTokens++
+	longer := generate(t, engine, request).Transcript
+	request.MaxTokens--
+	if len(recorded.Output) != 25 || len(longer.Output) != 26 {
+		t.Fatalf("the answers have %d and %d tokens, want 25 and 26", len(recorded.Output), len(longer.Output))
 	}
 	type plant struct {
 		name   string
@@ -168,6 +207,7 @@ func TestRecomputeFindsPlantedChanges(t *testing.T) {
 		{"vocabulary", func(tr *transcript.Transcript) { tr.Vocabulary[0] ^= 1 }, "vocabulary", -1},
 		{"cut", func(tr *transcript.Transcript) { tr.Output = tr.Output[:20] }, "finish_reason", -1},
 		{"longer", func(tr *transcript.Transcript) { tr.Output = append(slices.Clone(tr.Output), 7) }, "output_tokens", 25},
+		{"longer by the right token", func(tr *transcript.Transcript) { tr.Output = longer.Output }, "output_tokens", 25},
 		{"token outside", func(tr *transcript.Transcript) { tr.Output = append(slices.Clone(tr.Output[:24]), 9999) }, "output_tokens", 24},
 		{"prompt outside", func(tr *transcript.Transcript) { tr.Prompt = []tokenizer.Token{1, 9999} }, "prompt_tokens", 1},
 		{"temperature", func(tr *transcript.Transcript) { tr.Sampling.Temperature = 101 }, "temperature", -1},
@@ -303,6 +343,8 @@ func TestRequestsWithoutAnAnswer(t *testing.T) {
 	}{
 		"prompt too long": {engine, inference.NewRequest(strings.Repeat("b", smallWindow)),
 			"prompt_too_long: the prompt has 302 tokens, which leaves no room in the context window of 300"},
+		"prompt fills the window": {engine, inference.NewRequest(strings.Repeat("b", smallWindow-2)),
+			"prompt_too_long: the prompt has 300 tokens, which leaves no room in the context window of 300"},
 		"bad parameter": {engine, bad, "bad_parameter: top_p is 2: it must be above 0 and at most 1"},
 		"non-finite": {newEngine(t, broken, 0), inference.NewRequest("a"),
 			"non_finite_logits: the model gave a logit that is not finite at position 2"},

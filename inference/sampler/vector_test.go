@@ -47,6 +47,16 @@ func TestSpecVector(t *testing.T) {
 	}
 }
 
+// A random number that lands exactly on a candidate's end belongs to the next one.
+func TestDrawOnTheEdge(t *testing.T) {
+	s := Sampler{candidates: []candidate{{token: 7, weight: 0.5}, {token: 9, weight: 0.25}, {token: 3, weight: 0.25}}}
+	for u, want := range map[float32]tokenizer.Token{0: 7, 0.5 - 0x1p-24: 7, 0.5: 9, 0.75: 3, 1 - 0x1p-24: 3} {
+		if got := s.draw(u); got != want {
+			t.Errorf("draw(%v) = %d, want %d", u, got, want)
+		}
+	}
+}
+
 func list(candidates []candidate) string {
 	var b strings.Builder
 	for _, c := range candidates {
