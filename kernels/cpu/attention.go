@@ -13,7 +13,7 @@ const queriesMax = 4
 
 // Sizes that shape the work of attention. They change the speed only.
 const (
-	partialsMax  = 512 << 10 // elements of partial results kept between the two phases
+	partialsMax  = 256 << 10 // elements of partial results kept between the two phases
 	blockRowsMax = 16        // rows that one item attends for
 )
 

@@ -28,6 +28,7 @@ type Options struct {
 type Backend struct {
 	level   *level
 	pool    *pool
+	memory  memory
 	product product // the MatMul in progress
 	attend  attend  // the Attention in progress
 	each    elements
@@ -81,10 +82,10 @@ func (b *Backend) Info() kernels.Info {
 	return kernels.Info{Name: "cpu", Level: b.level.name, Device: fmt.Sprintf("%s/%s, %d threads", runtime.GOOS, runtime.GOARCH, b.pool.threads)}
 }
 
-// Close stops the threads. The backend's memory goes when nothing refers to it.
+// Close stops the threads and frees the packed weights: no operator may follow.
 func (b *Backend) Close() error {
 	b.pool.close()
-	return nil
+	return b.memory.free()
 }
 
 // buffer holds activations.

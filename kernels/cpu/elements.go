@@ -1,9 +1,6 @@
 package cpu
 
 import (
-	"encoding/binary"
-	"math"
-
 	"verbatim/kernels"
 	"verbatim/kernels/quant"
 )
@@ -88,11 +85,8 @@ func (b *Backend) SwiGLU(dst, gate, up kernels.Buffer, n int) {
 func (b *Backend) RMSNorm(dst, src kernels.Buffer, weight kernels.Matrix, eps float32, rows int) {
 	e := &b.each
 	m := weight.(*matrix)
-	e.weight = resize(e.weight, m.cols)
-	for i := range e.weight {
-		e.weight[i] = math.Float32frombits(binary.LittleEndian.Uint32(m.data[4*i:]))
-	}
-	e.op, e.dst, e.a, e.eps = opRMSNorm, dst.(*buffer).x[:rows*m.cols], src.(*buffer).x[:rows*m.cols], eps
+	e.op, e.weight, e.eps = opRMSNorm, m.norm, eps
+	e.dst, e.a = dst.(*buffer).x[:rows*m.cols], src.(*buffer).x[:rows*m.cols]
 	e.share(b.pool, rows, rows*m.cols)
 }
 

@@ -37,7 +37,7 @@ func (b *Backend) MeasureLimits(megabytes int) Limits {
 	n := megabytes << 20
 	buffers := make([][]byte, b.pool.threads)
 	for i := range buffers {
-		buffers[i] = aligned(n + 8192)
+		buffers[i] = alignedBytes(n + 8192)
 		for j := 0; j < n; j += 4096 {
 			buffers[i][j] = 1
 		}

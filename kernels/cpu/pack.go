@@ -3,7 +3,6 @@ package cpu
 import (
 	"encoding/binary"
 	"fmt"
-	"unsafe"
 
 	"verbatim/kernels"
 	"verbatim/kernels/quant"
@@ -28,6 +27,7 @@ type matrix struct {
 	rows, cols int
 	rowBytes   int
 	data       []byte
+	norm       []float32 // the values of a single row of F32
 
 	weights, scales         []byte
 	tileWeights, tileScales int // bytes of a tile
@@ -51,8 +51,12 @@ func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.
 		return nil, fmt.Errorf("make a matrix: %d bytes are not %d rows of %d bytes", len(data), rows, rowBytes)
 	}
 	m := &matrix{t: t, rows: rows, cols: cols, rowBytes: rowBytes, data: data}
-	if rows > 1 {
+	switch {
+	case rows > 1:
 		b.pack(m)
+	case t == quant.F32:
+		m.norm = make([]float32, cols)
+		quant.Dequantise(t, m.norm, data)
 	}
 	return m, nil
 }
@@ -70,9 +74,13 @@ func (b *Backend) pack(m *matrix) {
 	} else {
 		m.tileWeights = tileRows * m.rowBytes
 	}
-	m.weights = aligned(m.tiles() * m.tileWeights)
-	m.scales = aligned(m.tiles() * m.tileScales)
-	b.pool.run(&packing{m, b.level}, m.tiles())
+	flip := uint32(0)
+	if m.t == quant.Q8_0 && b.level.q8Unsigned {
+		flip = 0x80808080
+	}
+	m.weights = b.memory.get(m.tiles() * m.tileWeights)
+	m.scales = b.memory.get(m.tiles() * m.tileScales)
+	b.pool.run(&packing{m, flip}, m.tiles())
 }
 
 // scaleBytesOf is the size of what precedes the weights of a block.
@@ -83,58 +91,59 @@ func scaleBytesOf(t quant.Type) int {
 	return 2
 }
 
-// aligned returns zeros that begin at a cache line.
-func aligned(n int) []byte {
-	const line = 64
-	b := make([]byte, n+line)
-	skip := -uintptr(unsafe.Pointer(&b[0])) % line
-	return b[skip:][:n:n]
-}
-
 // packing is the task of packing a matrix, a tile an item.
 type packing struct {
-	m *matrix
-	l *level
+	m    *matrix
+	flip uint32 // what changes a weight of Q8_0 to the level's form, four times
 }
+
+// packBytes is the part of the rows that is packed at once, so that its place in the tile stays in the first-level cache.
+const packBytes = 64
 
 func (p *packing) run(tile, _ int) {
 	m := p.m
-	rows := min(tileRows, m.rows-tile*tileRows)
 	weights := m.weights[tile*m.tileWeights:][:m.tileWeights]
-	for r := range rows {
-		row := m.row(tile*tileRows + r)
-		switch {
-		case m.blocks():
-			flip := uint32(0)
-			if m.t == quant.Q8_0 && p.l.q8Unsigned {
-				flip = 0x80808080
-			}
-			packBlocks(m, weights, m.scales[tile*m.tileScales:][:m.tileScales], row, r, flip)
-		case m.t == quant.F32:
-			for c := range m.cols {
-				copy(weights[4*(c*tileRows+r):][:4], row[4*c:])
-			}
-		default:
-			for c := range m.cols {
-				copy(weights[2*(c*tileRows+r):][:2], row[2*c:])
+	scales := m.scales[tile*m.tileScales:][:m.tileScales]
+	first := tile * tileRows
+	rows := min(tileRows, m.rows-first)
+	step := packBytes
+	if m.blocks() {
+		step = m.t.BlockBytes()
+	}
+	for at := 0; at < m.rowBytes; at += step {
+		end := min(at+step, m.rowBytes)
+		for r := range rows {
+			part := m.row(first + r)[at:end]
+			switch {
+			case m.blocks():
+				block := at / step
+				scaleBytes := scaleBytesOf(m.t)
+				packHalves(scales[tileRows*block*scaleBytes+2*r:], part[:scaleBytes])
+				words := part[scaleBytes:]
+				packWords(weights[tileRows*block*len(words)+4*r:], words, p.flip)
+			case m.t == quant.F32:
+				packWords(weights[tileRows*at+4*r:], part, 0)
+			default:
+				packHalves(weights[tileRows*at+2*r:], part)
 			}
 		}
 	}
 }
 
-func packBlocks(m *matrix, weights, scales, row []byte, r int, flip uint32) {
-	le := binary.LittleEndian
-	size, scaleBytes := m.t.BlockBytes(), scaleBytesOf(m.t)
-	words := (size - scaleBytes) / 4
-	for i := 0; len(row) > 0; i++ {
-		for part := 0; part < scaleBytes; part += 2 {
-			copy(scales[tileRows*(i*scaleBytes+part)+2*r:][:2], row[part:])
-		}
-		to := weights[i*words*4*tileRows+4*r:]
-		from := row[scaleBytes:size]
-		for k := range words {
-			le.PutUint32(to[k*4*tileRows:], le.Uint32(from[4*k:])^flip)
-		}
-		row = row[size:]
+// packWords writes the four-byte words of a row to every tileRows-th word of to.
+func packWords(to, row []byte, flip uint32) {
+	for len(row) >= 4 {
+		binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(row)^flip)
+		row = row[4:]
+		to = to[min(4*tileRows, len(to)):]
+	}
+}
+
+// packHalves does the same with two bytes each.
+func packHalves(to, row []byte) {
+	for len(row) >= 2 {
+		binary.LittleEndian.PutUint16(to, binary.LittleEndian.Uint16(row))
+		row = row[2:]
+		to = to[min(2*tileRows, len(to)):]
 	}
 }

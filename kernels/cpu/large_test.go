@@ -1,0 +1,114 @@
+package cpu_test
+
+import (
+	"fmt"
+	"testing"
+
+	"verbatim/kernels"
+	"verbatim/kernels/cpu"
+	"verbatim/kernels/quant"
+	"verbatim/kernels/ref"
+)
+
+// The conformance suite's shapes are small; these are large enough to be cut by the cache sizes in matmul.go and
+// attention.go. The reference computes a few rows, which is enough since rows are independent.
+
+func TestLargeMatMul(t *testing.T) {
+	for _, c := range []struct {
+		t                 quant.Type
+		rows, cols, batch int
+	}{
+		{quant.Q8_0, 40, 8192, 70}, // more activations than inputsBytesMax
+		{quant.Q4_0, 65, 4096, 13}, // more than one part of a tile
+		{quant.Q4_1, 33, 2080, 19},
+		{quant.F16, 33, 4100, 27},
+		{quant.F32, 64, 2049, 55},
+	} {
+		row := quant.Quantise(c.t, noise(c.rows*c.cols, 1))
+		x := noise(c.batch*c.cols, 2)
+		sample := []int{0, 1, 5, 6, c.batch / 2, c.batch - 1}
+		var want []float32
+		for _, r := range sample {
+			want = append(want, matMul(t, ref.New(), c.t, c.rows, c.cols, row, x[r*c.cols:][:c.cols])...)
+		}
+		for _, level := range cpu.Levels()[1:] {
+			for _, threads := range []int{1, 2} {
+				all := matMul(t, newBackend(t, threads, level), c.t, c.rows, c.cols, row, x)
+				var got []float32
+				for _, r := range sample {
+					got = append(got, all[r*c.rows:][:c.rows]...)
+				}
+				if i := firstDifference(got, want); i >= 0 {
+					t.Errorf("%s, %d threads, %+v: row %d, output %d: got %g, want %g", level, threads, c, sample[i/c.rows], i%c.rows, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+// matMul gives (rows of x, rows).
+func matMul(t *testing.T, b kernels.Backend, ty quant.Type, rows, cols int, data []byte, x []float32) []float32 {
+	t.Helper()
+	m, err := b.NewMatrix(ty, rows, cols, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := len(x) / cols
+	src, dst := mustBuffer(t, b, len(x)), mustBuffer(t, b, batch*rows)
+	b.Write(src, x)
+	b.MatMul([]kernels.Buffer{dst}, []kernels.Matrix{m}, src, batch)
+	return read(t, b, dst)
+}
+
+// TestLargeAttention has more partial results than partialsMax, and two sessions.
+func TestLargeAttention(t *testing.T) {
+	const heads, kvHeads, dim, depth, rows = 16, 4, 48, 270, 150
+	k, v, q := noise((depth+40)*kvHeads*dim, 3), noise((depth+40)*kvHeads*dim, 4), noise((rows+3)*heads*dim, 5)
+	attend := func(b kernels.Backend) []float32 {
+		kb, vb, qb, out := mustBuffer(t, b, len(k)), mustBuffer(t, b, len(v)), mustBuffer(t, b, len(q)), mustBuffer(t, b, len(q))
+		b.Write(kb, k)
+		b.Write(vb, v)
+		b.Write(qb, q)
+		var kvs [2]kernels.KV
+		for i := range kvs {
+			kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: dim, PositionsMax: depth})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kvs[i] = kv
+		}
+		b.StoreKV(0, kb, vb, []kernels.Span{{KV: kvs[0], Rows: depth}, {KV: kvs[1], Row: depth, Rows: 40}})
+		b.Attention(out, qb, 0, heads, []kernels.Span{
+			{KV: kvs[0], Rows: rows, Position: depth - rows}, {KV: kvs[1], Row: rows, Rows: 3, Position: 37}})
+		return read(t, b, out)
+	}
+	want := attend(ref.New())
+	for _, level := range cpu.Levels() {
+		for _, threads := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/threads=%d", level, threads), func(t *testing.T) {
+				got := attend(newBackend(t, threads, level))
+				if i := firstDifference(got, want); i >= 0 {
+					t.Errorf("row %d, element %d: got %g, want %g", i/(heads*dim), i%(heads*dim), got[i], want[i])
+				}
+			})
+		}
+	}
+}
+
+func mustBuffer(t *testing.T, b kernels.Backend, n int) kernels.Buffer {
+	t.Helper()
+	buffer, err := b.NewBuffer(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buffer
+}
+
+func read(t *testing.T, b kernels.Backend, buffer kernels.Buffer) []float32 {
+	t.Helper()
+	x := make([]float32, buffer.Len())
+	if err := b.Read(x, buffer, 0); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
