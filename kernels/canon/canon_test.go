@@ -39,9 +39,9 @@ func finite(u uint32) float32 {
 // subnormal range and at overflow.
 func TestFMA(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	rounds := 300_000
+	rounds := 60_000
 	if testing.Short() {
-		rounds = 30_000
+		rounds = 10_000
 	}
 	for range rounds {
 		a, b := finite(rng.Uint32()), finite(rng.Uint32())

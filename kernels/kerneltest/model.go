@@ -104,7 +104,11 @@ func modelCases() []Case {
 // pass feeds the tokens and emits the logits of the first session only.
 func (m *machine) pass(t quant.Type, p passes) {
 	m.generator = generator{uint64(t)}
-	l := m.model(t, heads{4, 2, 16}, 96, 160)
+	h, width, hidden := heads{4, 2, 8}, 50, 70
+	if t.BlockElements() > 1 {
+		h, width, hidden = heads{4, 2, 16}, 96, 160
+	}
+	l := m.model(t, h, width, hidden)
 	var tokens [3][]int32
 	var kvs []kernels.KV
 	for s := range tokens {

@@ -86,13 +86,13 @@ func ropeCase(heads, headDim, rotated, rows int, c contents) Case {
 
 // elementCases are SwiGLU and Add.
 func elementCases() []Case {
-	var cases []Case
+	var adds, swiglus []Case
 	for _, n := range []int{1, 3, 8, 15, 16, 17, 31, 32, 33, 127, 128, 129, 255, 256, 257, 1000, 4099} {
 		for _, c := range []contents{plain, wide, sparse, huge, nonfinite} {
-			cases = append(cases, addCase(n, c), swiGLUCase(n, c))
+			adds, swiglus = append(adds, addCase(n, c)), append(swiglus, swiGLUCase(n, c))
 		}
 	}
-	return append(cases, Case{"swiglu/sweep", func(m *machine) {
+	return append(append(adds, swiglus...), Case{"swiglu/sweep", func(m *machine) {
 		// gates from -100 to 100: every branch of exp, and all of its n.
 		const n = 1 << 14
 		gates, ones := make([]float32, n), make([]float32, n)
