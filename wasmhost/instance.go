@@ -80,8 +80,8 @@ func (e *evaluation) start(memory []byte) (image, error) {
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	mod, err := e.m.runtime.InstantiateModule(ctx, e.m.compiled, config)
 	if err != nil {
-		// Only the module's own segments can be out of bounds here; they are checked before any code runs.
-		return img, fmt.Errorf("%w: instantiate: %w", ErrModule, err)
+		// Nothing runs here: what is left to go wrong is a segment of the module that does not fit.
+		return img, &Fault{Trap, "instantiate: " + innermost(err).Error()}
 	}
 	e.mod, e.memory = mod, mod.Memory()
 	e.fuel = mod.ExportedGlobal(fuelExport).(api.MutableGlobal)

@@ -184,3 +184,14 @@ func I64(v int64) []byte { return append([]byte{0x42}, signed(v)...) }
 
 // Name encodes a name.
 func Name(s string) []byte { return append(U32(uint32(len(s))), s...) }
+
+// ImportOf is a list of one import.
+func ImportOf(module, name, params, results string) []Import {
+	return []Import{{module, name, params, results}}
+}
+
+// DataAt is an active segment.
+func DataAt(offset uint32, text string) Data { return Data{offset, []byte(text)} }
+
+// Mutable is a mutable global.
+func Mutable(letter byte, init int64) Global { return Global{letter, true, init} }
