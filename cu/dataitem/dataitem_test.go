@@ -2,6 +2,8 @@ package dataitem
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -134,11 +136,11 @@ func testSigners(t testing.TB) map[string]Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsa, err := ParseJWK(wallet)
+	arweave, err := ParseJWK(wallet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]Signer{"ed25519": ed, "ethereum": ethereum, "arweave": rsa}
+	return map[string]Signer{"ed25519": ed, "ethereum": ethereum, "arweave": arweave}
 }
 
 // TestSignsLikeArbundles: Ed25519 and secp256k1 signatures have no randomness, so our items are the same bytes.
@@ -274,6 +276,11 @@ func TestBundle(t *testing.T) {
 			t.Errorf("accepted with %d of %d bytes", size, len(vectors.Bundle.Raw))
 		}
 	}
+	other := bytes.Clone(vectors.Bundle.Raw)
+	other[bundleNumberBytes+bundleNumberBytes] ^= 1
+	if _, err := ParseBundle(other); !errors.Is(err, ErrFormat) {
+		t.Errorf("another id in the header: %v", err)
+	}
 	huge := bytes.Clone(vectors.Bundle.Raw)
 	for i := range 8 {
 		huge[i] = 0xff
@@ -298,6 +305,11 @@ func TestWallets(t *testing.T) {
 		if err != nil || item.Verify() != nil || !bytes.Equal(item.Owner, signer.Owner()) {
 			t.Errorf("%s: an item of the key that was read: %v", name, err)
 		}
+	}
+	if key, err := rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		t.Fatal(err)
+	} else if _, err := NewRSASigner(key); err == nil {
+		t.Error("an RSA key of 2048 bits is accepted")
 	}
 	for _, bad := range []string{"", "{}", `{"kty":"RSA"}`, `{"kty":"OKP","crv":"Ed25519","d":"AA"}`, `{"kty":"EC","crv":"secp256k1","d":"AA"}`,
 		`{"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ","p":"AQ","q":"AQ"}`} {

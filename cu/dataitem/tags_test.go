@@ -59,6 +59,9 @@ func TestEncodeTags(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("two values of %d bytes: %d bytes, %v", size, len(raw), err)
 		}
+		if _, err := encodeTags(ao.Tags{{Name: "aa", Value: value}, {Name: "b", Value: value}}); err == nil {
+			t.Errorf("two values of %d bytes and a byte more: no error", size)
+		}
 	}
 }
 

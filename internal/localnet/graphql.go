@@ -10,7 +10,10 @@ import (
 // This file reads and answers GraphQL queries as far as clients of gateways use the language: one operation with variables,
 // selections, aliases, arguments, @skip and @include, and fragments. It does not check types.
 
-const graphqlDepthMax = 32
+const (
+	graphqlDepthMax  = 32
+	graphqlFieldsMax = 1_000_000 // of all selections of an answer: fragments that repeat fragments grow fast
+)
 
 // selection is one field of a query, or a fragment's fields in its place.
 type selection struct {
@@ -30,6 +33,7 @@ type query struct {
 	fields    []selection
 	fragments map[string][]selection
 	defaults  map[string]any
+	budget    *int // fields that an answer may still have
 }
 
 // parseQuery reads a document. Of several operations it takes the last: clients send one.
@@ -297,6 +301,8 @@ func (q query) answer(variables map[string]any, fields map[string]resolver) (map
 			variables[name] = value
 		}
 	}
+	budget := graphqlFieldsMax
+	q.budget = &budget
 	data := map[string]any{}
 	for _, field := range q.expand(q.fields, variables, 0) {
 		resolve, known := fields[field.name]
@@ -309,6 +315,9 @@ func (q query) answer(variables map[string]any, fields map[string]resolver) (map
 		}
 		data[field.alias] = q.project(value, field.fields, variables)
 	}
+	if budget <= 0 {
+		return nil, fmt.Errorf("GraphQL: the answer has more than %d fields", graphqlFieldsMax)
+	}
 	return data, nil
 }
 
@@ -320,6 +329,9 @@ func (q query) expand(fields []selection, variables map[string]any, depth int) (
 	for _, field := range fields {
 		skip, _ := substitute(field.directives["skip"]["if"], variables).(bool)
 		include, conditional := substitute(field.directives["include"]["if"], variables).(bool)
+		if *q.budget--; *q.budget <= 0 {
+			return expanded
+		}
 		switch {
 		case skip || conditional && !include:
 		case field.inline:

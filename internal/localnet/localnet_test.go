@@ -125,7 +125,7 @@ func TestGoesOnAfterRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log.WriteString(`{"half":`)
+		log.WriteString(`{"half":"` + strings.Repeat("x", 10000))
 		log.Close()
 	}
 	os.WriteFile(filepath.Join(folder, "items", "part-1"), []byte("x"), 0o644)
@@ -152,6 +152,21 @@ func TestGoesOnAfterRestart(t *testing.T) {
 	if parts, _ := filepath.Glob(filepath.Join(folder, "items", "part-*")); len(parts) != 0 {
 		t.Errorf("left: %v", parts)
 	}
+	eventually(t, "everything is pushed", func() bool { return waiting(network) == 0 })
+	network.Close()
+	if network, _ = listen(t, folder); len(network.plans.slots(process)) != len(after) || waiting(network) != 0 {
+		t.Errorf("after a third start: %d assignments, %d tasks wait", len(network.plans.slots(process)), waiting(network))
+	}
+}
+
+// waiting counts the tasks of the messenger.
+func waiting(n *Network) (tasks int) {
+	n.messenger.mu.Lock()
+	defer n.messenger.mu.Unlock()
+	for _, queue := range n.messenger.queues {
+		tasks += len(queue)
+	}
+	return tasks
 }
 
 func TestDamageIsNamed(t *testing.T) {
@@ -248,13 +263,92 @@ func TestPushes(t *testing.T) {
 	if status, said := request(t, "POST", urls.MU+"/push/"+message.String()+"/0?process-id="+asking.String(), nil); status != 202 {
 		t.Errorf("%d %s", status, said)
 	}
-	eventually(t, "the second push is done", func() bool {
-		network.messenger.mu.Lock()
-		defer network.messenger.mu.Unlock()
-		return len(network.messenger.queues[asking]) == 0
-	})
+	eventually(t, "the second push is done", func() bool { return waiting(network) == 0 })
 	if a, b := len(network.plans.slots(asking)), len(network.plans.slots(answering)); a != 3 || b != 3 {
 		t.Errorf("a second push gave %d and %d assignments", a, b)
+	}
+}
+
+// TestPushesOn: what a pushed message causes is pushed for the message that began it, and a tag can name more recipients.
+func TestPushesOn(t *testing.T) {
+	network, urls := listen(t, t.TempDir())
+	_, first := spawn(t, network)
+	_, second := spawn(t, network)
+	inner, _ := json.Marshal(fmt.Sprintf(`"Messages":[{"Target":%q,"Tags":[{"name":"Back","value":"yes"},{"name":"Assignments","value":[%q]}]}],"Spawns":[],"Assignments":[]`, first, second))
+	do := fmt.Sprintf(`"Messages":[{"Target":%q,"Tags":[{"name":"Do","value":%s}]}],"Spawns":[],"Assignments":[]`, second, inner)
+	began, err := network.Send(t.Context(), first, ao.Tags{{Name: "Do", Value: do}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the answer comes back, and is assigned", func() bool { return len(network.plans.slots(first)) == 3 && len(network.plans.slots(second)) == 3 })
+	back := readSchedule(t, urls, first)[2].Message
+	if back.Tags.Get("Pushed-For") != began.String() || back.Tags.Get("Back") != "yes" || back.Tags.Get("Assignments") != "" || back.From != second.String() {
+		t.Errorf("%+v", back.Tags)
+	}
+	if also := readSchedule(t, urls, second)[2]; !also.Hydrate || also.MessageID.String() != back.ID.Value {
+		t.Errorf("%+v", also)
+	}
+}
+
+// TestSamePushByTwoMessengers: the second delivery of one message of a process is refused, whoever signed it.
+func TestSamePushByTwoMessengers(t *testing.T) {
+	network, urls := listen(t, t.TempDir())
+	_, process := spawn(t, network)
+	draft := dataitem.Draft{Target: process, Data: []byte("x"), Tags: ao.Tags{{Name: "Data-Protocol", Value: "ao"}, {Name: "Type", Value: "Message"},
+		{Name: "From-Process", Value: ao.ID{3}.String()}, {Name: "Pushed-For", Value: "a"}}}
+	one, err := dataitem.Sign(network.Developer(), draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft.Tags = ao.Tags{{Name: "Pushed-For", Value: "b"}, draft.Tags[2], draft.Tags[1], draft.Tags[0]}
+	two, err := dataitem.Sign(network.mu, draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, said := request(t, "POST", urls.SU, one.Bytes()); status != 200 {
+		t.Errorf("%d %s", status, said)
+	}
+	if status, said := request(t, "POST", urls.SU, two.Bytes()); status != 400 || !strings.Contains(said, "already scheduled") {
+		t.Errorf("%d %s", status, said)
+	}
+}
+
+func TestPages(t *testing.T) {
+	network, urls := listen(t, t.TempDir())
+	_, process := spawn(t, network)
+	for range 3 {
+		if _, err := network.Send(t.Context(), process, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slots := network.plans.slots(process)
+	at := func(nonce int) string { return fmt.Sprint(slots[nonce].timestamp) }
+	for query, want := range map[string]string{
+		"": "0 1 2 3", "from=" + at(0): "1 2 3", "from=" + at(0) + "&to=" + at(2): "1 2", "to=" + at(0): "0", "from-nonce=1": "2 3", "from-nonce=0&to-nonce=2": "1 2",
+		"limit=2": "0 1 more", "from=undefined&to=undefined&limit=4": "0 1 2 3", "from=" + at(3): "",
+	} {
+		_, said := request(t, "GET", urls.SU+"/"+process.String()+"?process-id="+process.String()+"&"+query, nil)
+		var page struct {
+			Info struct {
+				More bool `json:"has_next_page"`
+			} `json:"page_info"`
+			Edges []struct {
+				Node struct{ Assignment struct{ Tags ao.Tags } }
+			}
+		}
+		if err := json.Unmarshal([]byte(said), &page); err != nil {
+			t.Fatalf("%s: %v", said, err)
+		}
+		var got []string
+		for _, edge := range page.Edges {
+			got = append(got, edge.Node.Assignment.Tags.Get("Nonce"))
+		}
+		if page.Info.More {
+			got = append(got, "more")
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("?%s: %q, want %q", query, got, want)
+		}
 	}
 }
 
@@ -318,6 +412,7 @@ func TestGraphQL(t *testing.T) {
 		{`{ blocks(height: {min: 1600000, max: 1600001}, sort: HEIGHT_ASC) { edges { node { height timestamp } } } }`, nil,
 			`{"data":{"blocks":{"edges":[{"node":{"height":1600000,"timestamp":1700000000}},{"node":{"height":1600001,"timestamp":1700000120}}]}}}`},
 		{`{ transactions(ids: [], block: {max: 3}) { edges { cursor } } }`, nil, `{"data":{"transactions":{"edges":[]}}}`},
+		{`{ ...f } fragment f on X { ...f ...f ...f }`, nil, `{"errors":[{"message":"GraphQL: the answer has more than 1000000 fields"}]}`},
 		{`{ nothing }`, nil, `{"errors":[{"message":"GraphQL: no field \"nothing\" here"}]}`},
 	} {
 		if got := ask(t, urls, test.query, test.variables); got != test.want {
