@@ -347,7 +347,7 @@ func TestRequestsWithoutAnAnswer(t *testing.T) {
 			"prompt_too_long: the prompt has 300 tokens, which leaves no room in the context window of 300"},
 		"bad parameter": {engine, bad, "bad_parameter: top_p is 2: it must be above 0 and at most 1"},
 		"non-finite": {newEngine(t, broken, 0), inference.NewRequest("a"),
-			"non_finite_logits: the model gave a logit that is not finite at position 2"},
+			"non_finite_logits: the model gave a logit that is not finite at position 1"},
 	} {
 		_, err := c.engine.Generate(context.Background(), c.request, nil)
 		var none *inference.RequestError
