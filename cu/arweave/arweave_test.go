@@ -80,7 +80,7 @@ func setUp(t *testing.T, hasItems bool, cacheFolder string) (*gateway, *Client, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	item, err := dataitem.Sign(signer, dataitem.Draft{Target: ao.ID{8}, Anchor: []byte("0123456789abcdefghijklmnopqrstuv"), Data: bytes.Repeat([]byte("wasm"), 5000),
+	item, err := dataitem.Sign(signer, dataitem.Draft{Target: ao.ID{8}, Anchor: []byte("0123456789abcdefghijklmnopqrstuv"), Data: bytes.Repeat([]byte("wasm"), 50_000),
 		Tags: ao.Tags{{Name: "Module-Format", Value: "f"}, {Name: "Url", Value: "http://su"}}})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package arweave
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -60,7 +61,7 @@ func (c *Client) fetchItemFile(ctx context.Context, id ao.ID, to *os.File) (file
 		if err != nil && err != io.EOF {
 			return err
 		}
-		item, headerBytes, err := dataitem.ParseHeader(prefix)
+		item, headerBytes, err := dataitem.ParseHeader(bytes.Clone(prefix)) // body reuses its buffer
 		if err != nil {
 			return err
 		}
