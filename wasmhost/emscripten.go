@@ -199,13 +199,14 @@ func invokeImport(bin *wasmbin.Module, name string) (hostImport, bool) {
 	t, _ := bin.Type(export.Index)
 	params := len(t.Params)
 	return hostImport{t, func(e *evaluation, stack []uint64) {
-		saved := e.call("emscripten_stack_get_current")
+		saved, frames := e.call("emscripten_stack_get_current"), e.stack.Get()
 		args := append([]uint64(nil), stack[:max(params, len(t.Results))]...)
 		err := e.invoke(target, args)
 		switch {
 		case err == nil:
 			copy(stack, args[:len(t.Results)])
 		case isLongjmp(err):
+			e.stack.Set(frames)
 			e.call("_emscripten_stack_restore", saved)
 			e.call("setThrew", 1, 0)
 			clear(stack[:len(t.Results)])

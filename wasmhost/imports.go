@@ -19,6 +19,7 @@ const (
 	moduleGas      = "verbatim gas"
 	refillName     = "refill"
 	fuelExport     = "verbatim fuel"
+	stackExport    = "verbatim stack"
 	globalPrefix   = "verbatim global "
 )
 

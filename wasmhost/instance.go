@@ -19,6 +19,7 @@ type evaluation struct {
 	memory api.Memory
 	linear *linearMemory
 	fuel   api.MutableGlobal
+	stack  api.MutableGlobal
 
 	gasMax, gasGranted uint64
 	memoryBytesMax     uint64
@@ -85,6 +86,8 @@ func (e *evaluation) start(memory []byte) (image, error) {
 	}
 	e.mod, e.memory = mod, mod.Memory()
 	e.fuel = mod.ExportedGlobal(fuelExport).(api.MutableGlobal)
+	e.stack = mod.ExportedGlobal(stackExport).(api.MutableGlobal)
+	e.stack.Set(StackBytesMax)
 	e.gasGranted = min(gasSlice, e.gasMax)
 	e.fuel.Set(e.gasGranted)
 	return img, nil

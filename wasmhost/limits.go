@@ -11,6 +11,7 @@ const (
 	InferRequestBytesMax  = 1 << 20         // one inference request
 	InferResponseBytesMax = 16 << 20        // one inference response
 	OpenFilesMax          = 64              // virtual files open at a time, in one message
+	StackBytesMax         = 40_000_000      // frames of calls in progress, as wasmbin measures them
 	InvokeDepthMax        = 1000            // nested invoke_* calls (protected calls in Lua)
 )
 
@@ -26,7 +27,11 @@ const (
 // refill is called by the module's own code when its fuel is below zero: the slice handed out last is used up. It is
 // where an evaluation learns that its gas has run out, or that nobody waits for it any more. That the module
 // comes up for air every few milliseconds also lets the garbage collector stop the world.
+// The same call is made when the stack counter is below zero.
 func (e *evaluation) refill() {
+	if int64(e.stack.Get()) < 0 {
+		panic(&Fault{Trap, "stack overflow"})
+	}
 	used := e.gasUsed()
 	if used > e.gasMax {
 		panic(&Fault{OutOfGas, "gas limit reached"})

@@ -61,7 +61,7 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 	if err != nil {
 		return nil, err
 	}
-	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport}
+	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport, Stack: stackExport}
 	if format == Plain {
 		names.GlobalPrefix = globalPrefix
 	}

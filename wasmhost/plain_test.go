@@ -101,7 +101,6 @@ func TestFaults(t *testing.T) {
 		{"division by zero", plain(Code(I32(1), I32(0), opDivS, opDrop), nil), wasmhost.ErrTrap, "divide by zero"},
 		{"store beyond memory", plain(Code(I32(65536), I32(0), opStore, 2, 0), nil), wasmhost.ErrTrap, "out of bounds"},
 		{"endless loop", plain(endless, nil), wasmhost.ErrOutOfGas, "gas"},
-		{"endless recursion", plain(Code(I32(0), I32(0), opCall, 0, opDrop), nil), wasmhost.ErrTrap, "stack overflow"},
 		{"endless tree of calls", plain(nil, func(m *Module) {
 			m.Functions[0].Code = Code(I32(40), opCall, 2, I32(outAt))
 			m.Functions = append(m.Functions, Function{Params: "i", Code: Code(opLocalGet, 0, opIf, void,
@@ -126,6 +125,54 @@ func TestFaults(t *testing.T) {
 		if c.want == wasmhost.ErrOutOfGas && (r.Gas <= in.GasMax || r.Gas > 2*in.GasMax) {
 			t.Errorf("%s: gas %d with a limit of %d", c.name, r.Gas, in.GasMax)
 		}
+	}
+}
+
+// deep calls itself until something stops it, with as many locals alive across the call.
+func deep(locals int) []byte {
+	before, after := []byte(nil), Code(I32(0))
+	for i := range locals {
+		before = Code(before, I32(int32(4*i)), 0x28, 2, 0, opLocalSet, U32(uint32(i+1)))
+		after = Code(after, opLocalGet, U32(uint32(i+1)), opAdd)
+	}
+	return plain(nil, func(m *Module) {
+		m.Functions[0].Code = Code(I32(0), opCall, 2, opDrop, I32(outAt))
+		m.Functions = append(m.Functions, Function{Params: "i", Results: "i", Locals: strings.Repeat("i", locals),
+			Code: Code(before, opLocalGet, 0, opCall, 2, opDrop, after)})
+	})
+}
+
+// Recursion without end is the same fault after the same gas everywhere: the module's own counter stops it, never
+// the engine's stack.
+func TestStackOverflow(t *testing.T) {
+	for _, c := range []struct {
+		locals int
+		gas    uint64
+	}{{0, 909098}, {10, 3292664}, {3000, 4156122}} {
+		r, err := compile(t, deep(c.locals)).Handle(context.Background(), call("{}"))
+		if !errors.Is(err, wasmhost.ErrTrap) || !strings.Contains(err.Error(), "stack overflow") {
+			t.Errorf("%d locals: %v", c.locals, err)
+		}
+		if r.Gas != c.gas {
+			t.Errorf("%d locals: gas %d, want %d", c.locals, r.Gas, c.gas)
+		}
+	}
+}
+
+// Calls that return give their frames back, by whichever way they leave.
+func TestStackIsGivenBack(t *testing.T) {
+	wasm := plain(nil, func(m *Module) {
+		m.Functions[0].Code = Code(I32(500_000), opLocalSet, 2, opLoop, void, I32(3), opCall, 2, opDrop,
+			opLocalGet, 2, I32(-1), opAdd, 0x22, 2, opBrIf, 0, opEnd, I32(outAt))
+		m.Functions = append(m.Functions, Function{Params: "i", Results: "i", Code: Code(
+			opLocalGet, 0, 0x45, opIf, void, I32(1), 0x0f, opEnd, // 0: return inside a block
+			opLocalGet, 0, I32(-1), opAdd, opCall, 2, opDrop,
+			opBlock, void, I32(7), opLocalGet, 0, I32(1), 0x46, opBrIf, 1, opDrop, opEnd, // 1: branch to the function's end
+			I32(2), opLocalGet, 0, I32(2), 0x46, 0x0e, 1, 0, 0, // 2 and 3: br_table to it
+		)})
+	})
+	if _, err := compile(t, wasm).Handle(context.Background(), call("{}")); err != nil {
+		t.Error(err)
 	}
 }
 

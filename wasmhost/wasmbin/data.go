@@ -35,7 +35,7 @@ func (m *Module) DataEnd() int {
 
 // constI32 is the value of the expression "i32.const N", read as unsigned.
 func constI32(expr []byte) (uint64, bool) {
-	if len(expr) < 3 || expr[0] != i32ConstOpcode {
+	if len(expr) < 3 || expr[0] != opI32Const {
 		return 0, false
 	}
 	var v uint32

@@ -14,21 +14,32 @@ const (
 	opReturn      = 0x0f
 	opCall        = 0x10
 	opCallInd     = 0x11
+	opSelect      = 0x1b
 	opLocalGet    = 0x20
 	opLocalTee    = 0x22
 	opGlobalGet   = 0x23
 	opGlobalSet   = 0x24
 	opMemoryGrow  = 0x40
+	opI32Const    = 0x41
 	opI64Const    = 0x42
+	opI32Ne       = 0x47
 	opI64LtS      = 0x53
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
+	opI64Or       = 0x84
 	opI64ShrU     = 0x88
 	opI64Shl      = 0x86
 	opI64ExtendU  = 0xad
 	opRefFunc     = 0xd2
 	opPrefixMisc  = 0xfc
 	opPrefixSIMD  = 0xfd
+)
+
+// Other bytes of the format that the rewriter writes.
+const (
+	blockTypeVoid = 0x40
+	mutableFlag   = 1
+	typeFunc      = 0x60
 )
 
 // Sub-opcodes behind 0xFC that touch as many bytes or elements as their last operand says.
@@ -83,7 +94,7 @@ func plainImmediates(r *reader, op uint32) {
 	case op == opCallInd:
 		r.u32()
 		r.u32()
-	case op == 0x1a || op == 0x1b: // drop, select
+	case op == 0x1a || op == opSelect: // drop, select
 	case op == 0x1c: // select with types
 		r.valueTypes(1000)
 	case op >= 0x20 && op <= 0x26: // local, global, table access
@@ -92,7 +103,7 @@ func plainImmediates(r *reader, op uint32) {
 		memArg(r)
 	case op == 0x3f || op == opMemoryGrow:
 		zeroByte(r)
-	case op == 0x41:
+	case op == opI32Const:
 		r.skipSigned(32)
 	case op == opI64Const:
 		r.skipSigned(64)

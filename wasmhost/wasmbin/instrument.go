@@ -8,28 +8,29 @@ import (
 // Costs of gas, part of the ABI: every instruction costs 1 except those that only shape the code
 // (block, else, end, nop), which are free. Bulk instructions pay for what they touch on top.
 const (
-	BytesPerGas     = 8       // memory.copy, memory.fill, memory.init: one more for each 8 bytes, rounded down
-	ElementGas      = 1       // table.copy, table.fill, table.init, table.grow: for each element
-	PageGas         = 1 << 13 // memory.grow that succeeds: for each page (64 KiB / BytesPerGas)
-	pageGasShift    = 13
-	bytesGasShift   = 3
-	leafCostMax     = 100 // a function without calls and loops and at most this cost is not checked on entry
-	scratchLocals   = 2
-	scratchOperand  = 0
-	scratchAnswer   = 1
-	i32ConstOpcode  = 0x41
-	i32NeOpcode     = 0x47
-	selectOpcode    = 0x1b
-	blockTypeVoid   = 0x40
-	mutableFlag     = 1
-	typeFunc        = 0x60
-	refillTypeExtra = 1
+	BytesPerGas = 8       // memory.copy, memory.fill, memory.init: one more for each 8 bytes, rounded down
+	ElementGas  = 1       // table.copy, table.fill, table.init, table.grow: for each element
+	PageGas     = 1 << 13 // memory.grow that succeeds: for each page (64 KiB / BytesPerGas)
+
+	bytesGasShift = 3
+	pageGasShift  = 13
+	leafCostMax   = 100 // a function without calls and loops and at most this cost is not checked on entry
+)
+
+// Stack is what a call costs while it lasts, in bytes, part of the ABI: an upper bound of the machine frame of
+// any compiler that keeps each value in at most one slot, so that every machine runs out at the same call.
+const (
+	frameFixed    = 128
+	slotBytes     = 8 // for each parameter, local and instruction
+	slotBytesSIMD = 16
+	leafFrameMax  = 1 << 20 // a function without calls and at most this frame is not counted
 )
 
 // Names says what Instrument calls the things it adds.
 type Names struct {
-	RefillModule, RefillName string // the imported function, ()->(), called when the fuel is below zero
-	Fuel                     string // the exported mutable i64 global that counts down
+	RefillModule, RefillName string // the imported function, ()->(), called when fuel or stack is below zero
+	Fuel                     string // the exported mutable i64 global that counts instructions down
+	Stack                    string // the exported mutable i64 global that counts down what calls in progress take
 	GlobalPrefix             string // if not empty, mutable global i is exported as GlobalPrefix + its number
 }
 
@@ -39,21 +40,28 @@ type ExportedGlobal struct {
 	Type ValueType
 }
 
-// Instrument returns the module with fuel metering added, and the mutable globals it exported.
+// Instrument returns the module with metering added, and the mutable globals it exported.
 //
 // The added function import comes last among the imports, so the indices of defined functions move by one:
-// calls, function references, element segments and exports are rewritten. The added global comes last, so no global
-// moves. Table slots, types, exports and memory layout stay what they were.
+// calls, function references, element segments and exports are rewritten. The added globals and types come last, so none
+// moves. Table slots, exports and memory layout stay what they were.
 //
 // The straight-line code between two branch points is charged in one step when it is entered. The fuel may go below
 // zero; it is checked at the head of every loop, at the entry of every function (except small ones without calls and
-// loops), and before every bulk instruction. Between two checks a module can execute at most its own size squared.
+// loops), and before every bulk instruction.
+//
+// A function that calls takes its frame off the stack counter on entry and gives it back at its end. Its body becomes a
+// block, so that every way out passes there; what leaves by a trap or by the host must be put right by the host.
 func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	if m.HasStart {
 		return nil, nil, fmt.Errorf("%w: start section; export _initialize instead", ErrUnsupported)
 	}
-	w := &rewriter{m: m, refill: uint32(len(m.Imports)), fuel: uint32(len(m.Globals))}
+	w := &rewriter{m: m, refill: uint32(len(m.Imports)), fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals) + 1)}
 	exports, globals, err := w.exports(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	code, err := w.code() // first: it adds types
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,10 +82,7 @@ func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	}
 	out = section(out, secElement, body)
 	out = section(out, secDataCount, m.DataCount)
-	if body, err = w.code(); err != nil {
-		return nil, nil, err
-	}
-	out = section(out, secCode, body)
+	out = section(out, secCode, code)
 	return section(out, secData, m.Data), globals, nil
 }
 
@@ -90,8 +95,9 @@ func section(out []byte, id byte, body []byte) []byte {
 }
 
 type rewriter struct {
-	m            *Module
-	refill, fuel uint32 // indices of the added function and global
+	m                   *Module
+	refill, fuel, stack uint32     // indices of the added function and globals
+	added               []FuncType // types of the blocks around bodies with several results
 }
 
 // move maps a function index of the original to one of the result.
@@ -103,13 +109,32 @@ func (w *rewriter) move(i uint32) uint32 {
 }
 
 func (w *rewriter) types() []byte {
-	out := appendU32(nil, uint32(len(w.m.Types)+refillTypeExtra))
-	for _, t := range w.m.Types {
+	all := append(slices.Clone(w.m.Types), FuncType{}) // the last but the added ones: that of refill
+	all = append(all, w.added...)
+	out := appendU32(nil, uint32(len(all)))
+	for _, t := range all {
 		out = append(out, typeFunc)
 		out = append(appendU32(out, uint32(len(t.Params))), valueBytes(t.Params)...)
 		out = append(appendU32(out, uint32(len(t.Results))), valueBytes(t.Results)...)
 	}
-	return append(out, typeFunc, 0, 0)
+	return out
+}
+
+// blockType encodes the type of a block without parameters and with these results.
+func (w *rewriter) blockType(results []ValueType) []byte {
+	switch len(results) {
+	case 0:
+		return []byte{blockTypeVoid}
+	case 1:
+		return []byte{byte(results[0])}
+	}
+	t := FuncType{Results: results}
+	at := slices.IndexFunc(w.added, t.Equal)
+	if at < 0 {
+		at = len(w.added)
+		w.added = append(w.added, t)
+	}
+	return appendI64(nil, int64(len(w.m.Types)+1+at))
 }
 
 func (w *rewriter) imports(names Names) []byte {
@@ -159,7 +184,7 @@ func appendLimits(out []byte, l Limits) []byte {
 }
 
 func (w *rewriter) globals() ([]byte, error) {
-	out := appendU32(nil, uint32(len(w.m.Globals)+1))
+	out := appendU32(nil, uint32(len(w.m.Globals)+2))
 	for i, g := range w.m.Globals {
 		var mutable byte
 		if g.Mutable {
@@ -171,7 +196,8 @@ func (w *rewriter) globals() ([]byte, error) {
 			return nil, fmt.Errorf("global %d: %w", i, r.err)
 		}
 	}
-	return append(out, byte(I64), mutableFlag, opI64Const, 0, opEnd), nil
+	zero := []byte{byte(I64), mutableFlag, opI64Const, 0, opEnd}
+	return append(append(out, zero...), zero...), nil
 }
 
 func (w *rewriter) exports(names Names) ([]byte, []ExportedGlobal, error) {
@@ -181,7 +207,7 @@ func (w *rewriter) exports(names Names) ([]byte, []ExportedGlobal, error) {
 			all[i].Index = w.move(e.Index)
 		}
 	}
-	added := []Export{{Name: names.Fuel, Kind: KindGlobal, Index: w.fuel}}
+	added := []Export{{names.Fuel, KindGlobal, w.fuel}, {names.Stack, KindGlobal, w.stack}}
 	var globals []ExportedGlobal
 	for i, g := range w.m.Globals {
 		if g.Mutable && names.GlobalPrefix != "" {
@@ -226,7 +252,7 @@ func (w *rewriter) code() ([]byte, error) {
 	for i, body := range w.m.Code {
 		index := uint32(len(w.m.Imports) + i)
 		t, _ := w.m.Type(index)
-		metered, err := w.function(body, len(t.Params))
+		metered, err := w.function(body, t)
 		if err != nil {
 			return nil, fmt.Errorf("function %d: %w", index, err)
 		}

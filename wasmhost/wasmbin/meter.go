@@ -7,18 +7,33 @@ type meter struct {
 	segment []byte // code of the segment being read, not yet charged for
 	cost    int64  // of that segment
 	check   bool   // the segment begins at a checkpoint
-	scratch uint32 // index of the first scratch local
+	scratch uint32 // index of the first of two scratch locals
 	used    bool   // scratch locals are needed
+	frame   int64  // what the function takes off the stack counter, 0 for none
+	depth   uint32 // open blocks of the original body
 }
 
 // shape is what a first pass over a body finds out.
 type shape struct {
-	cost        int64
-	calls, loop bool
+	cost, instructions int64
+	calls, loop, simd  bool
 }
 
-// function returns the body with metering; params is the number of parameters.
-func (w *rewriter) function(body []byte, params int) ([]byte, error) {
+// frame is the function's weight on the stack, or 0 if it is not counted.
+func (s shape) frame(slots int) int64 {
+	each := int64(slotBytes)
+	if s.simd {
+		each = slotBytesSIMD
+	}
+	frame := frameFixed + each*(int64(slots)+s.instructions)
+	if !s.calls && frame <= leafFrameMax {
+		return 0
+	}
+	return frame
+}
+
+// function returns the body with metering; t is the function's type.
+func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	r := &reader{b: body}
 	groups, locals := localDeclarations(r)
 	declarations := body[groups.start:r.pos]
@@ -28,8 +43,9 @@ func (w *rewriter) function(body []byte, params int) ([]byte, error) {
 		return nil, r.err
 	}
 	r.pos = begin
-	mt := &meter{w: w, scratch: uint32(params + locals)}
-	mt.check = s.calls || s.loop || s.cost > leafCostMax
+	slots := len(t.Params) + locals
+	mt := &meter{w: w, scratch: uint32(slots), frame: s.frame(slots)}
+	mt.enter(s, t)
 	for r.pos < len(body) {
 		mt.instruction(r, next(r))
 	}
@@ -37,6 +53,10 @@ func (w *rewriter) function(body []byte, params int) ([]byte, error) {
 		return nil, r.err
 	}
 	mt.flush()
+	if mt.frame > 0 {
+		mt.out = counter(mt.out, w.stack, opI64Add, constant(mt.frame))
+		mt.out = append(mt.out, opEnd)
+	}
 	count := groups.n
 	if mt.used {
 		count++
@@ -46,6 +66,21 @@ func (w *rewriter) function(body []byte, params int) ([]byte, error) {
 		out = append(appendU32(out, scratchLocals), byte(I32))
 	}
 	return append(out, mt.out...), nil
+}
+
+// enter begins the function: with a frame, the counter goes down, both counters are looked at in one comparison (the
+// sign of fuel|stack), and the body becomes a block.
+func (m *meter) enter(s shape, t FuncType) {
+	m.check = s.calls || s.loop || s.cost > leafCostMax
+	if m.frame == 0 {
+		return
+	}
+	m.check = false
+	m.out = counter(m.out, m.w.stack, opI64Sub, constant(m.frame))
+	m.out = appendU32(append(m.out, opGlobalGet), m.w.fuel)
+	m.out = appendU32(append(m.out, opGlobalGet), m.w.stack)
+	m.out = m.refillIfNegative(append(m.out, opI64Or))
+	m.out = append(append(m.out, opBlock), m.w.blockType(t.Results)...)
 }
 
 type localGroups struct{ n, start int }
@@ -72,6 +107,7 @@ func survey(r *reader) shape {
 	for depth := 1; depth > 0 && r.err == nil; {
 		in := next(r)
 		s.cost += costOf(in)
+		s.instructions++
 		switch in.op {
 		case opBlock, opIf:
 			depth++
@@ -82,6 +118,8 @@ func survey(r *reader) shape {
 			depth--
 		case opCall, opCallInd:
 			s.calls = true
+		case opPrefixSIMD:
+			s.simd = true
 		}
 	}
 	if r.err == nil && r.pos != len(r.b) {
@@ -106,8 +144,11 @@ func (m *meter) instruction(r *reader, in instruction) {
 		// The loop itself is paid for on each turn, so that the charge stands inside it.
 		m.segment = append(m.segment, raw...)
 		m.flush()
+		m.depth++
 		m.cost, m.check = costOf(in), true
 		return
+	case opReturn:
+		m.leave(raw)
 	case opCall:
 		m.segment = appendU32(append(m.segment, opCall), m.w.move(in.index))
 	case opRefFunc:
@@ -122,38 +163,65 @@ func (m *meter) instruction(r *reader, in instruction) {
 	}
 	m.cost += costOf(in)
 	switch in.op {
+	case opBlock, opIf:
+		m.depth++
+	case opEnd:
+		m.depth--
+	}
+	switch in.op {
 	case opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opUnreachable:
 		m.flush()
 	}
 }
 
+// leave returns; with a frame, by a branch to the end of the block around the body.
+func (m *meter) leave(raw []byte) {
+	if m.frame == 0 {
+		m.segment = append(m.segment, raw...)
+		return
+	}
+	m.segment = appendU32(append(m.segment, opBr), m.depth)
+}
+
 // flush emits the charge of the segment and then its code.
 func (m *meter) flush() {
 	if m.cost > 0 || m.check {
-		m.out = m.fuelMinus(m.out, func(out []byte) []byte {
-			return appendI64(append(out, opI64Const), m.cost)
-		})
+		m.out = counter(m.out, m.w.fuel, opI64Sub, constant(m.cost))
 	}
 	if m.check {
-		m.out = m.refillIfNegative(m.out)
+		m.out = m.refillIfEmpty(m.out)
 	}
 	m.out = append(m.out, m.segment...)
 	m.segment, m.cost, m.check = m.segment[:0], 0, false
 }
 
-// fuelMinus emits fuel -= amount, where amount pushes an i64.
-func (m *meter) fuelMinus(out []byte, amount func([]byte) []byte) []byte {
-	out = amount(appendU32(append(out, opGlobalGet), m.w.fuel))
-	return appendU32(append(out, opI64Sub, opGlobalSet), m.w.fuel)
+// constant is the code that pushes an i64.
+func constant(v int64) []byte { return appendI64([]byte{opI64Const}, v) }
+
+// counter emits global = global op amount, where amount is code that pushes an i64.
+func counter(out []byte, global uint32, op byte, amount []byte) []byte {
+	out = append(appendU32(append(out, opGlobalGet), global), amount...)
+	return appendU32(append(out, op, opGlobalSet), global)
 }
 
-// refillIfNegative emits the slow path: the host takes stock, and either gives more fuel or ends the evaluation.
-func (m *meter) refillIfNegative(out []byte) []byte {
-	out = appendU32(append(out, opGlobalGet), m.w.fuel)
-	out = append(out, opI64Const, 0, opI64LtS, opIf, blockTypeVoid)
-	out = appendU32(append(out, opCall), m.w.refill)
-	return append(out, opEnd)
+// refillIfEmpty emits the check for fuel below zero.
+func (m *meter) refillIfEmpty(out []byte) []byte {
+	return m.refillIfNegative(appendU32(append(out, opGlobalGet), m.w.fuel))
 }
+
+// refillIfNegative emits the slow path for a negative i64 on the stack: the host takes stock, and either gives more fuel
+// or ends the evaluation.
+func (m *meter) refillIfNegative(out []byte) []byte {
+	out = append(out, opI64Const, 0, opI64LtS, opIf, blockTypeVoid)
+	return append(appendU32(append(out, opCall), m.w.refill), opEnd)
+}
+
+// Scratch locals, from meter.scratch on.
+const (
+	scratchOperand = iota
+	scratchAnswer
+	scratchLocals // how many there are
+)
 
 // bulk charges for the last operand of a bulk instruction, which stays on the stack.
 func (m *meter) bulk(sub uint32) {
@@ -167,26 +235,19 @@ func (m *meter) bulk(sub uint32) {
 	}
 	m.used = true
 	operand := m.scratch + scratchOperand
+	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, shift, opI64ShrU)
 	m.segment = appendU32(append(m.segment, opLocalTee), operand)
-	m.segment = m.fuelMinus(m.segment, func(out []byte) []byte {
-		out = appendU32(append(out, opLocalGet), operand)
-		return append(out, opI64ExtendU, opI64Const, shift, opI64ShrU)
-	})
-	m.segment = m.refillIfNegative(m.segment)
+	m.segment = m.refillIfEmpty(counter(m.segment, m.w.fuel, opI64Sub, amount))
 }
 
 // memoryGrow charges for the pages after they were given; a refused growth costs no more than the instruction.
 func (m *meter) memoryGrow(raw []byte) {
 	m.used = true
 	operand, answer := m.scratch+scratchOperand, m.scratch+scratchAnswer
+	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, pageGasShift, opI64Shl, opI64Const, 0)
+	amount = append(appendU32(append(amount, opLocalGet), answer), opI32Const, 0x7f, opI32Ne, opSelect) // -1 is 0x7f
 	m.segment = appendU32(append(m.segment, opLocalTee), operand)
 	m.segment = append(m.segment, raw...)
 	m.segment = appendU32(append(m.segment, opLocalTee), answer)
-	m.segment = m.fuelMinus(m.segment, func(out []byte) []byte {
-		out = appendU32(append(out, opLocalGet), operand)
-		out = append(out, opI64ExtendU, opI64Const, pageGasShift, opI64Shl, opI64Const, 0)
-		out = appendU32(append(out, opLocalGet), answer)
-		return append(out, i32ConstOpcode, 0x7f, i32NeOpcode, selectOpcode)
-	})
-	m.segment = m.refillIfNegative(m.segment)
+	m.segment = m.refillIfEmpty(counter(m.segment, m.w.fuel, opI64Sub, amount))
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func names() wasmbin.Names {
-	return wasmbin.Names{RefillModule: "gas", RefillName: "refill", Fuel: "fuel", GlobalPrefix: "g"}
+	return wasmbin.Names{RefillModule: "gas", RefillName: "refill", Fuel: "fuel", Stack: "stack", GlobalPrefix: "g"}
 }
 
 // every has at least one instruction of each kind of immediate, so that a wrong length throws the rest out of step.
