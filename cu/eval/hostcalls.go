@@ -136,3 +136,11 @@ func (h *hostCalls) resolve(model string) (string, error) {
 	}
 	return model, nil
 }
+
+// Encode gives the canonical encoding of the transcript; nil for a refusal.
+func (i Inference) Encode() ([]byte, error) {
+	if i.Transcript == nil {
+		return nil, nil
+	}
+	return transcript.Encode(i.Transcript)
+}

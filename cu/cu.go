@@ -1,0 +1,149 @@
+// Package cu is the compute unit: it answers what the result of a message on a process is.
+//
+// A Unit folds the assignments of a process in nonce order over the process's memory, each step once, and writes a signed
+// receipt of every step to its log before anyone hears of the result. Steps of one process follow one another; processes
+// run side by side. What it has evaluated it never evaluates again to answer, only to get a memory back after a restart,
+// from the log's own record and compared with it.
+//
+// Invariants: an answer about an assignment is in the log, on stable storage, before it is given; no assignment is signed
+// twice; a failure of the network, a device or the log is an error and never a result.
+//
+// The package does not speak HTTP, to anyone: package api does on one side, and Scheduler and Archive, which cmd satisfies,
+// on the other.
+package cu
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/checkpoint"
+	"verbatim/cu/eval"
+	"verbatim/cu/receipt"
+)
+
+// Position is a place in the schedule of a process: right after the assignment that it describes.
+type Position struct {
+	Nonce      int64 // -1 before the first assignment
+	Assignment ao.ID
+	HashChain  ao.HashChain
+}
+
+// Scheduler tells what was assigned to a process. What it gives must be verified. An error that wraps ErrNotFound says that
+// the scheduler does not know the thing; every other error says that it could not be asked.
+type Scheduler interface {
+	Process(ctx context.Context, process ao.ID) (ao.Process, error)
+	Message(ctx context.Context, process, message ao.ID) (ao.Assignment, error)
+	Latest(ctx context.Context, process ao.ID) (ao.Assignment, error)
+	// Assignments gives what follows after, in nonce order without a gap, up to nonce last inclusive.
+	Assignments(ctx context.Context, process ao.Process, after Position, last int64) iter.Seq2[ao.Assignment, error]
+}
+
+// Archive gives what lies on Arweave, verified. ErrNotFound as in Scheduler.
+type Archive interface {
+	Module(ctx context.Context, module ao.ID) (meta ao.Module, wasm []byte, err error)
+	// Message gives the message of an assignment whose Hydrate is set.
+	Message(ctx context.Context, assignment ao.Assignment) (ao.Message, error)
+}
+
+// Config is what a Unit is made of. The unit uses all of it and closes none of it.
+type Config struct {
+	Scheduler   Scheduler
+	Archive     Archive
+	Host        *eval.Host
+	Provider    eval.Provider
+	Log         *receipt.Log
+	Checkpoints *checkpoint.Store
+	Logger      *slog.Logger
+
+	Limits         eval.Limits // highest of an evaluation; also where a process's tags say nothing
+	EvaluationsMax int         // evaluations at a time; dry runs have as many of their own
+	MemoryBytesMax int64       // of the memories of idle processes that are kept ready, together
+	Device, Build  string      // stated in receipts, for information
+
+	// Observe, if not nil, hears of every evaluation after it is done. It must not block.
+	Observe func(Observation)
+}
+
+// Observation tells of one evaluation.
+type Observation struct {
+	DryRun     bool
+	Recovery   bool // done again from the log, to get a memory back
+	Failed     bool // the result has an Error
+	Duration   time.Duration
+	Inferences int
+	Tokens     int // output tokens of all inferences
+	Gas        uint64
+}
+
+// checkpointSteps is how many steps of a process may be lost with its memory. Losing them costs their evaluation, without
+// the inferences, whose answers are in the log.
+const checkpointSteps = 64
+
+// Unit is a compute unit. Its methods may be called by several goroutines.
+type Unit struct {
+	config Config
+	// Evaluations go on when the caller who asked for them is gone: they end with the unit.
+	running context.Context
+	stop    context.CancelCauseFunc
+	flights sync.WaitGroup
+
+	evaluations, dryRuns slots
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	processes map[ao.ID]*process
+	clock     uint64 // counts uses, for the order of eviction
+	modules   modules
+}
+
+// New makes a unit.
+func New(config Config) *Unit {
+	running, stop := context.WithCancelCause(context.Background())
+	return &Unit{
+		config: config, running: running, stop: stop,
+		evaluations: make(slots, config.EvaluationsMax), dryRuns: make(slots, config.EvaluationsMax),
+		processes: map[ao.ID]*process{}, modules: modules{loaded: map[ao.ID]*module{}},
+	}
+}
+
+// Close ends evaluations that are under way, which leaves no trace of them, and saves checkpoints. The unit answers nothing
+// afterwards.
+func (u *Unit) Close() {
+	u.mu.Lock()
+	u.closed = true
+	u.mu.Unlock()
+	u.stop(ErrClosed)
+	u.flights.Wait()
+	for _, p := range u.processes {
+		u.save(p)
+	}
+}
+
+// Head tells where the log of receipts ends.
+func (u *Unit) Head() receipt.Head { return u.config.Log.Head() }
+
+// Health gives nil if the unit can answer new messages.
+func (u *Unit) Health() error {
+	if u.running.Err() != nil {
+		return ErrClosed
+	}
+	return u.config.Log.Healthy()
+}
+
+// slots limit how much goes on at a time.
+type slots chan struct{}
+
+func (s slots) take(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s slots) giveBack() { <-s }

@@ -1,0 +1,205 @@
+package cu
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"verbatim/cu/ao"
+	"verbatim/cu/eval"
+)
+
+// process is a process whose memory is at hand. At most one flight at a time moves it on. Unit.mu guards every field; what
+// actor and tip point to never changes.
+type process struct {
+	id     ao.ID
+	flight *flight // under way, or nil
+	used   uint64  // when it was last asked for, by Unit.clock
+	actor  *actor  // nil until the first flight has loaded it
+	tip    *tip    // nil until then
+	saved  int64   // nonce of the newest checkpoint; -1 if there is none. Only the flight looks at it.
+}
+
+// actor is what does not change while a process lives.
+type actor struct {
+	meta   ao.Process
+	module *module
+	limits eval.Limits
+}
+
+// tip is how far the steps of a process are done, and what they left.
+type tip struct {
+	at     Position
+	booted bool // the step at receipt.BootNonce was done
+	memory []byte
+	time   moment
+}
+
+// moment is what a message says about when it was assigned.
+type moment struct{ timestamp, blockHeight int64 }
+
+// flight is a run of steps of one process up to a target, which may be raised while it is under way. Everyone who wants a
+// step that it will do waits for it: a step is never done twice at the same time. Unit.mu guards all but done.
+type flight struct {
+	target   int64 // nonce
+	reached  int64 // nonce of the last step that is done
+	moved    chan struct{}
+	evicting bool  // it only saves the process; unless someone boards, the process goes with it
+	err      error // set before done is closed
+	done     chan struct{}
+}
+
+// nowhere is the target of a flight that has no step to do.
+const nowhere = math.MinInt64
+
+func newFlight(target int64) *flight {
+	return &flight{target: target, reached: nowhere, moved: make(chan struct{}), done: make(chan struct{})}
+}
+
+// fold makes sure that the step with nonce target is done, and gives the process as it was at some moment after that. The
+// error is that of the flight that was asked to do it. When ctx ends, the flight goes on without this caller.
+func (u *Unit) fold(ctx context.Context, id ao.ID, target int64) (*actor, *tip, error) {
+	p, f, err := u.board(id, target)
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		u.mu.Lock()
+		moved, reached, actor, tip := f.moved, f.reached, p.actor, p.tip
+		u.mu.Unlock()
+		if reached >= target {
+			return actor, tip, nil
+		}
+		select {
+		case <-moved:
+		case <-f.done:
+			return nil, nil, f.err
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// board gives the flight of a process that will do the step with nonce target, and starts it if there is none.
+func (u *Unit) board(id ao.ID, target int64) (*process, *flight, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return nil, nil, ErrClosed
+	}
+	p := u.processes[id]
+	if p == nil {
+		p = &process{id: id, saved: -1}
+		u.processes[id] = p
+	}
+	u.clock++
+	p.used = u.clock
+	if p.flight != nil {
+		p.flight.target = max(p.flight.target, target)
+		return p, p.flight, nil
+	}
+	return p, u.start(p, newFlight(target)), nil
+}
+
+// start lets a flight begin. Unit.mu is held.
+func (u *Unit) start(p *process, f *flight) *flight {
+	if p.tip != nil {
+		f.reached = p.tip.at.Nonce
+	}
+	p.flight = f
+	u.flights.Add(1)
+	go func() {
+		defer u.flights.Done()
+		u.fly(p, f)
+	}()
+	return f
+}
+
+// fly does the steps of a flight until its target is reached, also when that moves meanwhile.
+func (u *Unit) fly(p *process, f *flight) {
+	if f.evicting {
+		u.save(p)
+	}
+	var err error
+	for {
+		u.mu.Lock()
+		target := f.target
+		if err != nil || target <= f.reached || target == nowhere {
+			break
+		}
+		f.evicting = false
+		u.mu.Unlock()
+		if err = u.advance(p, f, target); err != nil && u.running.Err() != nil {
+			err = fmt.Errorf("%w: %w", ErrClosed, err)
+		}
+	}
+	// Unit.mu is held since the target was looked at: whoever comes later starts another flight.
+	p.flight, f.err = nil, err
+	if err != nil || f.evicting {
+		delete(u.processes, p.id)
+	}
+	close(f.done)
+	u.evict()
+	u.mu.Unlock()
+	if err != nil {
+		u.config.Logger.Error("evaluation failed", "process", p.id, "error", err)
+	}
+}
+
+// advance does steps up to target. A bug in one evaluation must not take the others down with it.
+func (u *Unit) advance(p *process, f *flight, target int64) (err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			err = fmt.Errorf("cu: internal error: process %s: %v\n%s", p.id, bug, debug.Stack())
+		}
+	}()
+	if p.actor == nil {
+		actor, tip, saved, err := u.load(u.running, p.id)
+		if err != nil {
+			return err
+		}
+		p.saved = saved
+		u.move(p, f, actor, tip)
+	}
+	if p.tip.at.Nonce >= target {
+		return nil
+	}
+	return u.steps(u.running, p, f, target)
+}
+
+// move shows what a flight has done to those who wait for it.
+func (u *Unit) move(p *process, f *flight, actor *actor, tip *tip) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p.actor, p.tip = actor, tip
+	f.reached = tip.at.Nonce
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// evict drops the least recently used idle processes until the memories of the others fit. Each is saved first, and comes
+// back the way it does after a restart. Unit.mu is held.
+func (u *Unit) evict() {
+	var bytes int64
+	for _, p := range u.processes {
+		if p.tip != nil && !(p.flight != nil && p.flight.evicting) {
+			bytes += int64(len(p.tip.memory))
+		}
+	}
+	for bytes > u.config.MemoryBytesMax && !u.closed {
+		var oldest *process
+		for _, p := range u.processes {
+			if p.flight == nil && p.tip != nil && (oldest == nil || p.used < oldest.used) {
+				oldest = p
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		bytes -= int64(len(oldest.tip.memory))
+		f := newFlight(nowhere)
+		f.evicting = true
+		u.start(oldest, f)
+	}
+}
