@@ -50,25 +50,35 @@ type weights struct {
 	embedding  kernels.Matrix
 	layers     []layer
 	outputNorm kernels.Matrix
-	output     kernels.Matrix
+	output     [1]kernels.Matrix
 }
 
 type layer struct {
-	attnNorm, q, k, v, o    kernels.Matrix
-	ffnNorm, gate, up, down kernels.Matrix
+	attnNorm kernels.Matrix
+	qkv      [3]kernels.Matrix
+	o        [1]kernels.Matrix
+	ffnNorm  kernels.Matrix
+	gateUp   [2]kernels.Matrix
+	down     [1]kernels.Matrix
 }
 
 // activations are the buffers of one batch, each (chunkTokens, n) unless noted.
 type activations struct {
-	x, h      kernels.Buffer // n = dim
-	q, mixed  kernels.Buffer // n = heads * headDim
-	k, v      kernels.Buffer // n = kvHeads * headDim
-	gate, up  kernels.Buffer // n = hidden
-	cosSin    kernels.Buffer // n = rotated elements
-	picked    kernels.Buffer // (logitsRows, dim)
-	logits    kernels.Buffer // (logitsRows, vocab)
-	rotations []float32      // what goes into cosSin
-	tokens    []int32        // what goes into Embed
+	x, h     kernels.Buffer // n = dim
+	q, mixed kernels.Buffer // n = heads * headDim
+	k, v     kernels.Buffer // n = kvHeads * headDim
+	gate, up kernels.Buffer // n = hidden
+	cosSin   kernels.Buffer // n = rotated elements
+	picked   kernels.Buffer // (logitsRows, dim)
+	logits   kernels.Buffer // (logitsRows, vocab)
+
+	// What goes into the backend, kept so that a token allocates nothing.
+	intoQKV           [3]kernels.Buffer
+	intoGateUp        [2]kernels.Buffer
+	intoH, intoLogits [1]kernels.Buffer
+	spans             [1]kernels.Span
+	tokens            []int32
+	rotations         []float32 // for cosSin
 }
 
 // NewEngine puts the model's weights into the backend's memory. The engine uses both and closes neither; nothing else may
@@ -111,15 +121,15 @@ func (e *Engine) loadWeights() error {
 	w := &e.model.Weights
 	e.weights.embedding = load(w.TokenEmbedding)
 	e.weights.outputNorm = load(w.OutputNorm)
-	e.weights.output = e.weights.embedding
+	e.weights.output[0] = e.weights.embedding
 	if !e.model.Hyperparameters.Tied {
-		e.weights.output = load(w.Output)
+		e.weights.output[0] = load(w.Output)
 	}
 	for i := range w.Layers {
 		l := &w.Layers[i]
 		e.weights.layers = append(e.weights.layers, layer{
-			attnNorm: load(l.AttnNorm), q: load(l.Q), k: load(l.K), v: load(l.V), o: load(l.O),
-			ffnNorm: load(l.FFNNorm), gate: load(l.Gate), up: load(l.Up), down: load(l.Down),
+			attnNorm: load(l.AttnNorm), qkv: [...]kernels.Matrix{load(l.Q), load(l.K), load(l.V)}, o: [...]kernels.Matrix{load(l.O)},
+			ffnNorm: load(l.FFNNorm), gateUp: [...]kernels.Matrix{load(l.Gate), load(l.Up)}, down: [...]kernels.Matrix{load(l.Down)},
 		})
 	}
 	return errs
@@ -144,6 +154,9 @@ func (e *Engine) makeActivations() error {
 		cosSin: buffer(rows, h.RopeDim),
 		picked: buffer(e.logitsRows, h.Dim), logits: buffer(e.logitsRows, h.Vocab),
 	}
+	a := &e.activations
+	a.intoQKV, a.intoGateUp = [...]kernels.Buffer{a.q, a.k, a.v}, [...]kernels.Buffer{a.gate, a.up}
+	a.intoH, a.intoLogits = [...]kernels.Buffer{a.h}, [...]kernels.Buffer{a.logits}
 	return errors.Join(errs...)
 }
 

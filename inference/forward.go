@@ -17,18 +17,18 @@ func (e *Engine) forward(tokens []tokenizer.Token, spans []kernels.Span) {
 		l := &w.layers[i]
 
 		b.RMSNorm(a.h, a.x, l.attnNorm, h.NormEpsilon, rows)
-		b.MatMul([]kernels.Buffer{a.q, a.k, a.v}, []kernels.Matrix{l.q, l.k, l.v}, a.h, rows)
+		b.MatMul(a.intoQKV[:], l.qkv[:], a.h, rows)
 		b.RoPE(a.q, a.cosSin, h.Heads, h.HeadDim, h.RopeDim, rows)
 		b.RoPE(a.k, a.cosSin, h.KVHeads, h.HeadDim, h.RopeDim, rows)
 		b.StoreKV(i, a.k, a.v, spans)
 		b.Attention(a.mixed, a.q, i, h.Heads, spans)
-		b.MatMul([]kernels.Buffer{a.h}, []kernels.Matrix{l.o}, a.mixed, rows)
+		b.MatMul(a.intoH[:], l.o[:], a.mixed, rows)
 		b.Add(a.x, a.h, rows*h.Dim)
 
 		b.RMSNorm(a.h, a.x, l.ffnNorm, h.NormEpsilon, rows)
-		b.MatMul([]kernels.Buffer{a.gate, a.up}, []kernels.Matrix{l.gate, l.up}, a.h, rows)
+		b.MatMul(a.intoGateUp[:], l.gateUp[:], a.h, rows)
 		b.SwiGLU(a.gate, a.gate, a.up, rows*h.Hidden)
-		b.MatMul([]kernels.Buffer{a.h}, []kernels.Matrix{l.down}, a.gate, rows)
+		b.MatMul(a.intoH[:], l.down[:], a.gate, rows)
 		b.Add(a.x, a.h, rows*h.Dim)
 	}
 	b.RMSNorm(a.h, a.x, w.outputNorm, h.NormEpsilon, rows)
@@ -36,7 +36,7 @@ func (e *Engine) forward(tokens []tokenizer.Token, spans []kernels.Span) {
 
 // project computes the logits of the first rows rows of states, (rows, dim) -> activations.logits, (rows, vocab).
 func (e *Engine) project(states kernels.Buffer, rows int) {
-	e.backend.MatMul([]kernels.Buffer{e.activations.logits}, []kernels.Matrix{e.weights.output}, states, rows)
+	e.backend.MatMul(e.activations.intoLogits[:], e.weights.output[:], states, rows)
 }
 
 // ids are the tokens as the backend takes them.

@@ -97,7 +97,8 @@ func (s *Session) run(tokens []tokenizer.Token, first int) error {
 	e.turn.Lock()
 	defer e.turn.Unlock()
 	h, a := &e.model.Hyperparameters, &e.activations
-	e.forward(tokens, []kernels.Span{{KV: s.kv, Row: 0, Rows: len(tokens), Position: s.position}})
+	a.spans[0] = kernels.Span{KV: s.kv, Row: 0, Rows: len(tokens), Position: s.position}
+	e.forward(tokens, a.spans[:])
 	whole := first == 0 && len(tokens) <= e.logitsRows
 	if whole {
 		e.project(a.h, len(tokens))
