@@ -13,6 +13,7 @@ package arweave
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,13 +74,37 @@ func New(options Options) (*Client, error) {
 
 // Fetched is an item as a gateway gave it.
 type Fetched struct {
-	ID       ao.ID
-	Owner    string // ao address of the owner
-	Target   string // base64url, or ""
-	Anchor   []byte
-	Tags     ao.Tags
-	Data     []byte
-	Verified bool // the owner signed exactly this, and the id is the digest of the signature
+	ID        ao.ID
+	Owner     string // ao address of the owner
+	Target    string // base64url, or ""
+	Anchor    []byte
+	Tags      ao.Tags
+	Data      []byte
+	Signature string // base64url, "" if the gateway does not have it
+	Verified  bool   // the owner signed exactly this, and the id is the digest of the signature
+}
+
+// Message gives the item as a process receives it that it was assigned to, without the parts that the assignment excludes:
+// Data, Tags, Signature or Anchor. The reference compute unit takes the anchor from a gateway's index, where it is base64url.
+func (f Fetched) Message(exclude []string) ao.Message {
+	message := ao.Message{
+		ID: ao.Some(f.ID.String()), Signature: ao.Some(f.Signature), Data: ao.Some(ao.ValidText(f.Data)), Owner: f.Owner, Target: f.Target,
+		Anchor: ao.Some(base64.RawURLEncoding.EncodeToString(f.Anchor)), Tags: f.Tags,
+	}
+	for _, part := range exclude {
+		switch part {
+		case "Data":
+			message.Data = ao.Optional[string]{}
+		case "Tags":
+			message.Tags = nil
+		case "Signature":
+			message.Signature = ao.Optional[string]{}
+		case "Anchor":
+			message.Anchor = ao.Optional[string]{}
+		}
+	}
+	message.From, _ = ao.Sender(message.Tags, f.Owner)
+	return message
 }
 
 // Fetch reads an item into memory, from the cache if it is there.
@@ -135,7 +160,8 @@ func (c *Client) assemble(ctx context.Context, id ao.ID) (Fetched, error) {
 
 func fetched(item *dataitem.Item) Fetched {
 	return Fetched{
-		ID: item.ID(), Owner: item.Address(), Target: item.TargetText(), Anchor: item.Anchor, Tags: item.Tags, Data: item.Data, Verified: true,
+		ID: item.ID(), Owner: item.Address(), Target: item.TargetText(), Anchor: item.Anchor, Tags: item.Tags, Data: item.Data,
+		Signature: base64.RawURLEncoding.EncodeToString(item.Signature), Verified: true,
 	}
 }
 

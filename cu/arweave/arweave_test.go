@@ -228,3 +228,17 @@ func TestLocate(t *testing.T) {
 		t.Errorf("%d, %v", height, err)
 	}
 }
+
+func TestMessage(t *testing.T) {
+	item := Fetched{ID: ao.ID{1}, Owner: "o", Target: "t", Anchor: []byte("a"), Data: []byte("d\xff"), Signature: "s", Tags: ao.Tags{{Name: "From-Process", Value: "p"}}}
+	for exclude, want := range map[string]string{
+		"": `{"Id":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","Signature":"s","Data":"d�","Owner":"o","Target":"t","Anchor":"YQ","From":"p",` +
+			`"Tags":[{"name":"From-Process","value":"p"}],"Timestamp":0,"Block-Height":0,"Cron":false,"Read-Only":false}`,
+		"Data,Tags,Signature,Anchor": `{"Id":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","Owner":"o","Target":"t","From":"o",` +
+			`"Tags":[],"Timestamp":0,"Block-Height":0,"Cron":false,"Read-Only":false}`,
+	} {
+		if got := string(item.Message(strings.Split(exclude, ",")).AppendJSON(nil)); got != want {
+			t.Errorf("without %q:\n got %s\nwant %s", exclude, got, want)
+		}
+	}
+}

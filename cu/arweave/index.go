@@ -78,5 +78,9 @@ func (e indexEntry) unverified(id ao.ID, data []byte) Fetched {
 	if key, err := base64.RawURLEncoding.DecodeString(e.Owner.Key); err == nil && len(key) > 0 {
 		owner = dataitem.Address(key)
 	}
-	return Fetched{ID: id, Owner: owner, Target: e.Recipient, Anchor: []byte(e.Anchor), Tags: e.Tags, Data: data}
+	anchor := []byte(e.Anchor)
+	if decoded, err := base64.RawURLEncoding.DecodeString(e.Anchor); err == nil && len(decoded) == dataitem.AnchorBytes {
+		anchor = decoded
+	}
+	return Fetched{ID: id, Owner: owner, Target: e.Recipient, Anchor: anchor, Tags: e.Tags, Data: data, Signature: e.Signature}
 }
