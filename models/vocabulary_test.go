@@ -87,15 +87,27 @@ func TestLlamaSentencePieceCases(t *testing.T) {
 	checkCases(t, openTokenizer(t, path), path+".inp", path+".out")
 }
 
-// The Llama 3 vocabulary itself is not among the reference files: put
-// ggml-vocab-llama-bpe.gguf beside its cases to run this.
-func TestLlamaBPECases(t *testing.T) {
-	path := os.Getenv("VERBATIM_LLAMA_BPE_VOCAB")
-	if path == "" {
-		t.Skip("VERBATIM_LLAMA_BPE_VOCAB does not name a GGUF file with the Llama 3 vocabulary")
+// llama.cpp's own vocabularies and cases: the folder models/ of its sources, which
+// the Python package llama_cpp_python carries in its source archive
+// (vendor/llama.cpp/models).
+func TestPublishedVocabularies(t *testing.T) {
+	folder := os.Getenv("VERBATIM_VOCABULARIES")
+	if folder == "" {
+		t.Skip("VERBATIM_VOCABULARIES does not name the folder with llama.cpp's ggml-vocab-*.gguf")
 	}
-	input := shared(t, "vocab", "ggml-vocab-llama-bpe.gguf.inp")
-	checkCases(t, openTokenizer(t, path), input, strings.TrimSuffix(input, ".inp")+".out")
+	for _, name := range []string{
+		"llama-spm", "phi-3", "llama-bpe", "gpt-2", "qwen2", "deepseek-llm", "deepseek-coder", "starcoder", "refact", "command-r", "mpt",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(folder, "ggml-vocab-"+name+".gguf")
+			checkCases(t, openTokenizer(t, path), path+".inp", path+".out")
+		})
+	}
+}
+
+func TestDeepSeekCoderCases(t *testing.T) {
+	path := shared(t, "vocab", "ggml-vocab-deepseek-coder.gguf")
+	checkCases(t, openTokenizer(t, path), path+".inp", path+".out")
 }
 
 func TestLlama2Prompts(t *testing.T) {
@@ -116,19 +128,5 @@ func TestLlama2Prompts(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, c.IDs) {
 			t.Errorf("%q:\n got %v, %v\nwant %v", c.Prompt, got, err, c.IDs)
 		}
-	}
-}
-
-func TestUnsupportedPreTokenizerIsNamed(t *testing.T) {
-	file, err := gguf.Parse(readFile(t, shared(t, "vocab", "ggml-vocab-deepseek-coder.gguf")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := models.ReadVocabulary(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tokenizer.New(v); err == nil || !strings.Contains(err.Error(), `"deepseek-coder"`) {
-		t.Errorf("got %v, want an error that names deepseek-coder", err)
 	}
 }

@@ -122,13 +122,10 @@ func (t *Tokenizer) prepareMerges() error {
 // leftmost at equal ranks, until none is left.
 func (t *Tokenizer) encodeByteLevel(tokens []Token, text string) []Token {
 	var symbols []symbol
-	for len(text) > 0 {
-		size := t.words.next(text)
-		word := text[:size]
-		text = text[size:]
+	t.words.split(text, func(word string) {
 		if token, ok := t.wholeWords[word]; ok {
 			tokens = append(tokens, token)
-			continue
+			return
 		}
 		symbols = symbols[:0]
 		for i := range len(word) {
@@ -144,6 +141,6 @@ func (t *Tokenizer) encodeByteLevel(tokens []Token, text string) []Token {
 		for i := 0; i >= 0 && i < len(symbols); i = symbols[i].next {
 			tokens = append(tokens, symbols[i].token)
 		}
-	}
+	})
 	return tokens
 }

@@ -7,7 +7,7 @@ import (
 
 //go:generate go run generate.go
 
-// UnicodeVersion is the version of Unicode whose classes L and N cut words. It is
+// UnicodeVersion is the version of Unicode whose classes L, N and P cut words. It is
 // pinned by a table in this package: a Go release with newer tables would cut
 // texts with new characters differently.
 const UnicodeVersion = "15.0.0"

@@ -5,23 +5,73 @@ import "fmt"
 // splitter is a pre-tokenizer: it cuts text into the words inside which merges
 // happen. The published ones are regular expressions; here they are written out,
 // so that no text makes them slow and no regular-expression engine decides bits.
+//
+// A splitter has stages. The first cuts the text into its matches and what lies
+// between them; each later one cuts every piece that is left, seeing nothing
+// beyond that piece's ends.
 type splitter struct {
-	next       func(text string) int // bytes of the first word of a text that is not empty
-	wholeWords bool                  // a word that is a token is not merged from its bytes
-	addsBOS    bool                  // unless the vocabulary says otherwise
+	stages     []stage
+	wholeWords bool // a word that is a token is not merged from its bytes
+	addsBOS    bool // unless the vocabulary says otherwise
 }
+
+// stage finds the first match in a text that is not empty: it begins after skip
+// bytes and has size bytes. Size 0 means that there is none.
+type stage func(text string) (skip, size int)
+
+// preTokenizers lists the names that findSplitter knows, for people.
+const preTokenizers = "llama-bpe, gpt-2, smollm, qwen2, deepseek-llm, deepseek-coder, default, starcoder, refact, command-r, mpt"
 
 // findSplitter knows the pre-tokenizers by the names of tokenizer.ggml.pre.
 func findSplitter(pre string) (splitter, error) {
 	switch pre {
 	case "llama-bpe", "llama3", "llama-v3":
-		return splitter{next: nextLlamaBPE, wholeWords: true, addsBOS: true}, nil
-	case "smollm":
-		return splitter{next: nextSmolLM}, nil
+		return splitter{stages: []stage{everywhere(nextLlamaBPE)}, wholeWords: true, addsBOS: true}, nil
+	case "qwen2", "deepseek-r1-qwen":
+		return splitter{stages: []stage{everywhere(nextQwen2)}}, nil
+	case "gpt-2", "phi-2", "mpt":
+		return splitter{stages: []stage{everywhere(nextGPT2)}}, nil
+	case "smollm", "starcoder", "refact", "command-r":
+		return splitter{stages: []stage{everywhere(nextSmolLM)}}, nil
+	case "deepseek-llm":
+		return splitter{stages: deepseekLLM()}, nil
+	case "deepseek-coder":
+		return splitter{stages: deepseekCoder()}, nil
+	case "default":
+		return splitter{stages: defaultStages()}, nil
 	case "":
-		return splitter{}, fmt.Errorf("tokenizer: the gpt2 vocabulary names no pre-tokenizer (tokenizer.ggml.pre; supported: llama-bpe, smollm)")
+		return splitter{}, fmt.Errorf("tokenizer: the gpt2 vocabulary names no pre-tokenizer (tokenizer.ggml.pre; supported: %s)", preTokenizers)
 	}
-	return splitter{}, fmt.Errorf("tokenizer: pre-tokenizer %q is not supported (supported: llama-bpe, smollm)", pre)
+	return splitter{}, fmt.Errorf("tokenizer: pre-tokenizer %q is not supported (supported: %s)", pre, preTokenizers)
+}
+
+// everywhere is the stage of a function that gives the bytes of the first word
+// of a text and so leaves nothing between words.
+func everywhere(next func(text string) int) stage {
+	return func(text string) (skip, size int) { return 0, next(text) }
+}
+
+// split calls word for each word of text, in order.
+func (s splitter) split(text string, word func(text string)) { splitStages(s.stages, text, word) }
+
+func splitStages(stages []stage, text string, word func(text string)) {
+	if len(stages) == 0 {
+		word(text)
+		return
+	}
+	for len(text) > 0 {
+		skip, size := stages[0](text)
+		if size == 0 {
+			skip = len(text)
+		}
+		if skip > 0 {
+			splitStages(stages[1:], text[:skip], word)
+		}
+		if size > 0 {
+			splitStages(stages[1:], text[skip:skip+size], word)
+		}
+		text = text[skip+size:]
+	}
 }
 
 // nextLlamaBPE is the pre-tokenizer of Llama 3:
@@ -30,7 +80,14 @@ func findSplitter(pre string) (splitter, error) {
 //	| ?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+(?!\S) | \s+
 //
 // As in llama.cpp, only ASCII letters match the contractions.
-func nextLlamaBPE(text string) int {
+func nextLlamaBPE(text string) int { return nextWord(text, 3) }
+
+// nextQwen2 is the pre-tokenizer of Qwen2: that of Llama 3, but every \p{N} is a
+// word.
+func nextQwen2(text string) int { return nextWord(text, 1) }
+
+// nextWord is nextLlamaBPE with at most numbersMax characters in a number.
+func nextWord(text string, numbersMax int) int {
 	if n := contraction(text, true); n > 0 {
 		return n
 	}
@@ -39,7 +96,7 @@ func nextLlamaBPE(text string) int {
 		return run(text, 0, letter, -1)
 	}
 	if kind == number {
-		return run(text, 0, number, 3)
+		return run(text, 0, number, numbersMax)
 	}
 	if text[0] != '\r' && text[0] != '\n' {
 		if end := run(text, size, letter, -1); end > size {
@@ -76,6 +133,21 @@ func nextSmolLM(text string) int {
 	if kind == number {
 		return size
 	}
+	if kind == space {
+		end := run(text, 0, space, -1)
+		if end < len(text) {
+			if after, _ := classify(text[end:]); after == number {
+				return end
+			}
+		}
+	}
+	return nextGPT2(text)
+}
+
+// nextGPT2 is the pre-tokenizer of GPT-2:
+//
+//	's|'t|'re|'ve|'m|'ll|'d | ?\p{L}+ | ?\p{N}+ | ?[^\s\p{L}\p{N}]+ | \s+(?!\S) | \s+
+func nextGPT2(text string) int {
 	if n := contraction(text, false); n > 0 {
 		return n
 	}
@@ -83,19 +155,12 @@ func nextSmolLM(text string) int {
 	if text[0] == ' ' {
 		start = 1
 	}
-	if end := run(text, start, letter, -1); end > start {
-		return end
-	}
-	if end := run(text, start, other, -1); end > start {
-		return end
-	}
-	end := run(text, 0, space, -1)
-	if end < len(text) {
-		if after, _ := classify(text[end:]); after == number {
+	for _, kind := range []class{letter, number, other} {
+		if end := run(text, start, kind, -1); end > start {
 			return end
 		}
 	}
-	return spaces(text, end)
+	return spaces(text, run(text, 0, space, -1))
 }
 
 // spaces cuts white space that ends at end: the last character of several stays

@@ -56,6 +56,77 @@ func TestSplitters(t *testing.T) {
 	}
 }
 
+// Expected words were made with Python's package regex from the expressions in
+// the comments of each splitter, one stage after the other.
+func TestStages(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want map[string][]string
+	}{
+		{"I'm we'LL 12345", map[string][]string{
+			"gpt-2":          {"I", "'m", " we", "'", "LL", " 12345"},
+			"qwen2":          {"I", "'m", " we", "'LL", " ", "1", "2", "3", "4", "5"},
+			"deepseek-llm":   {"I", "'", "m", " we", "'", "LL", " ", "12345"},
+			"deepseek-coder": {"I", "'", "m", " we", "'", "LL", " ", "1", "2", "3", "4", "5"},
+			"default":        {"I", "'", "m", " we", "'", "LL", " ", "123", "45"},
+		}},
+		{"a  b\t\tc ", map[string][]string{
+			"gpt-2":          {"a", " ", " b", "\t", "\t", "c", " "},
+			"qwen2":          {"a", " ", " b", "\t", "\tc", " "},
+			"deepseek-llm":   {"a", " ", " b", "\t", "\tc", " "},
+			"deepseek-coder": {"a", " ", " b", "\t", "\tc", " "},
+			"default":        {"a", " ", " b", "\t", "\t", "c", " "},
+		}},
+		{"x\r\n\n  y", map[string][]string{
+			"gpt-2":          {"x", "\r\n\n ", " y"},
+			"qwen2":          {"x", "\r\n\n", " ", " y"},
+			"deepseek-llm":   {"x", "\r", "\n", "\n", " ", " y"},
+			"deepseek-coder": {"x", "\r", "\n", "\n", " ", " y"},
+			"default":        {"x", "\r\n\n ", " y"},
+		}},
+		{"中文3天 ٣½x", map[string][]string{
+			"gpt-2":          {"中文", "3", "天", " ٣½", "x"},
+			"qwen2":          {"中文", "3", "天", " ", "٣", "½", "x"},
+			"deepseek-llm":   {"中文", "3", "天", " ", "٣½", "x"},
+			"deepseek-coder": {"中文", "3", "天", " ", "٣", "½", "x"},
+			"default":        {"中文", "3", "天", " ", "٣½", "x"},
+		}},
+		{"(a+b)=$1234.5|", map[string][]string{
+			"gpt-2":          {"(", "a", "+", "b", ")=$", "1234", ".", "5", "|"},
+			"qwen2":          {"(a", "+b", ")=$", "1", "2", "3", "4", ".", "5", "|"},
+			"deepseek-llm":   {"(", "a", "+", "b", ")=$", "1234", ".", "5", "|"},
+			"deepseek-coder": {"(", "a", "+", "b", ")", "=$", "1", "2", "3", "4", ".", "5", "|"},
+			"default":        {"(", "a", "+", "b", ")=$", "123", "4", ".", "5", "|"},
+		}},
+		{"\u3000。 ！a\u00a0b", map[string][]string{
+			"gpt-2":          {"\u3000", "。", " ！", "a", "\u00a0", "b"},
+			"qwen2":          {"\u3000", "。", " ！", "a", "\u00a0b"},
+			"deepseek-llm":   {"\u3000", "。", " ！", "a", "\u00a0b"},
+			"deepseek-coder": {"\u3000", "。", " ！", "a", "\u00a0b"},
+			"default":        {"\u3000", "。", " ", "！", "a", "\u00a0", "b"},
+		}},
+		{"éա ƻǅ", map[string][]string{
+			"gpt-2":          {"éա", " ƻǅ"},
+			"qwen2":          {"éա", " ƻǅ"},
+			"deepseek-llm":   {"é", "ա ƻ", "ǅ"},
+			"deepseek-coder": {"éա", " ƻǅ"},
+			"default":        {"éա", " ƻǅ"},
+		}},
+	} {
+		for pre, want := range c.want {
+			splitter, err := findSplitter(pre)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			splitter.split(c.text, func(word string) { got = append(got, word) })
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s of %q:\n got %q\nwant %q", pre, c.text, got, want)
+			}
+		}
+	}
+}
+
 // The pinned classes are those of the Unicode version that they name, checked
 // when the Go release at hand has the same.
 func TestClassesArePinned(t *testing.T) {
@@ -74,6 +145,9 @@ func TestClassesArePinned(t *testing.T) {
 			want = letter
 		case unicode.Is(unicode.N, r):
 			want = number
+		}
+		if got := isPunctuation(r, other); got != unicode.Is(unicode.P, r) {
+			t.Fatalf("%U is punctuation: got %v", r, got)
 		}
 		if got, size := classify(string(r)); got != want || size != len(string(r)) {
 			t.Fatalf("class of %U: got %d (%d bytes), want %d", r, got, size, want)

@@ -316,7 +316,7 @@ func TestBadVocabulariesAreRefused(t *testing.T) {
 		{"many merges", func(v *tokenizer.Vocabulary) { v.Merges = make([]string, tokenizer.MergesMax+1) }, true, "4194305 merges exceed"},
 		{"no merges", func(v *tokenizer.Vocabulary) { v.Merges = nil }, true, "needs merges"},
 		{"no pre-tokenizer", func(v *tokenizer.Vocabulary) { v.Pre = "" }, true, "names no pre-tokenizer"},
-		{"pre-tokenizer", func(v *tokenizer.Vocabulary) { v.Pre = "tekken" }, true, `"tekken" is not supported (supported: llama-bpe, smollm)`},
+		{"pre-tokenizer", func(v *tokenizer.Vocabulary) { v.Pre = "tekken" }, true, `"tekken" is not supported (supported: llama-bpe, gpt-2, `},
 		{"merge", func(v *tokenizer.Vocabulary) { v.Merges[0] = "he" }, true, `merge 0, "he", has no space`},
 		{"empty merge", func(v *tokenizer.Vocabulary) { v.Merges[0] = "" }, true, "merge 0 is empty"},
 		{"merge of strangers", func(v *tokenizer.Vocabulary) { v.Merges[0] = "h x" }, true, "not in the vocabulary"},
@@ -389,10 +389,9 @@ func FuzzRoundTrip(f *testing.F) {
 	for _, text := range []string{"", "hello world", " ab  </s><end>\n", "é🦙\xff\xe2", "I'LL 12345 '", "<|im_end|>"} {
 		f.Add(text)
 	}
-	list := map[string]*tokenizer.Tokenizer{
-		"llama":     newTokenizer(f, stories()),
-		"llama-bpe": newTokenizer(f, hello("llama-bpe")),
-		"smollm":    newTokenizer(f, hello("smollm")),
+	list := map[string]*tokenizer.Tokenizer{"llama": newTokenizer(f, stories())}
+	for _, pre := range []string{"llama-bpe", "smollm", "gpt-2", "qwen2", "deepseek-llm", "deepseek-coder", "default"} {
+		list[pre] = newTokenizer(f, hello(pre))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for name, tok := range list {
