@@ -125,8 +125,8 @@ func (s *Sampler) Sample(logits []float32, tokens []tokenizer.Token) (tokenizer.
 	if err != nil || s.parameters.Temperature == 0 {
 		return best, err
 	}
-	s.gather(s.logits[best])
-	slices.SortFunc(s.candidates, better)
+	s.choose(s.logits[best])
+	s.weigh()
 	s.truncate()
 	return s.draw(Uniform(s.parameters.Seed, uint64(len(tokens)))), nil
 }
@@ -166,25 +166,65 @@ func argmax(logits []float32) (tokenizer.Token, error) {
 	return tokenizer.Token(best), nil
 }
 
-// gather is section 11.4: the tokens whose weight a random number of 24 bits can tell from none.
-func (s *Sampler) gather(best float32) {
+// choose is section 11.4: the best top_k tokens in the order, or all; less those so far behind the best that weigh would
+// drop them, for e^-17 < 2^-24. (These are the last in the order, so it makes no difference which is done first.)
+func (s *Sampler) choose(best float32) {
+	k := len(s.logits)
+	if s.parameters.TopK > 0 && uint64(s.parameters.TopK) < uint64(k) {
+		k = int(s.parameters.TopK)
+	}
 	s.candidates = s.candidates[:0]
 	for i, logit := range s.logits {
-		x := (logit - best) / s.parameters.Temperature
-		if x < -17 { // e^-17 < 2^-24: saves most of the exponentials
+		if (logit-best)/s.parameters.Temperature < -17 {
 			continue
 		}
-		if weight := canon.Exp(x); weight >= candidateMin {
-			s.candidates = append(s.candidates, candidate{tokenizer.Token(i), logit, weight})
+		c := candidate{token: tokenizer.Token(i), logit: logit}
+		switch {
+		case len(s.candidates) < k-1:
+			s.candidates = append(s.candidates, c)
+		case len(s.candidates) == k-1:
+			s.candidates = append(s.candidates, c)
+			for parent := k/2 - 1; parent >= 0; parent-- {
+				sink(s.candidates, parent)
+			}
+		case better(c, s.candidates[0]) < 0:
+			s.candidates[0] = c
+			sink(s.candidates, 0)
 		}
+	}
+	slices.SortFunc(s.candidates, better)
+}
+
+// sink restores the heap, whose root is the worst candidate, below a node that may have become too good for its place.
+func sink(heap []candidate, node int) {
+	for {
+		worst := node
+		for child := 2*node + 1; child <= 2*node+2 && child < len(heap); child++ {
+			if better(heap[worst], heap[child]) < 0 {
+				worst = child
+			}
+		}
+		if worst == node {
+			return
+		}
+		heap[node], heap[worst] = heap[worst], heap[node]
+		node = worst
 	}
 }
 
-// truncate is sections 11.5 to 11.7: top-k, probabilities and top-p, min-p on the sorted candidates.
-func (s *Sampler) truncate() {
-	if k := s.parameters.TopK; k > 0 && uint64(k) < uint64(len(s.candidates)) {
-		s.candidates = s.candidates[:k]
+// weigh is section 11.5: tokens that a random number of 24 bits cannot tell from none go.
+func (s *Sampler) weigh() {
+	best, kept := s.candidates[0].logit, s.candidates[:0]
+	for _, c := range s.candidates {
+		if c.weight = canon.Exp((c.logit - best) / s.parameters.Temperature); c.weight >= candidateMin {
+			kept = append(kept, c)
+		}
 	}
+	s.candidates = kept
+}
+
+// truncate is sections 11.6 and 11.7: probabilities and top-p, min-p.
+func (s *Sampler) truncate() {
 	s.weights = s.weights[:0]
 	for _, c := range s.candidates {
 		s.weights = append(s.weights, c.weight)

@@ -3,6 +3,7 @@ package sampler
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -31,8 +32,8 @@ func TestSpecVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.gather(s.logits[best])
-	slices.SortFunc(s.candidates, better)
+	s.choose(s.logits[best])
+	s.weigh()
 	steps.WriteString("weights" + list(s.candidates))
 	s.truncate()
 	steps.WriteString("kept" + list(s.candidates))
@@ -44,6 +45,31 @@ func TestSpecVector(t *testing.T) {
 	token, err := s.Sample(logits, tokens)
 	if want := tokenizer.Token(1); token != want || err != nil {
 		t.Errorf("Sample(%v, %v) = %d, %v, want %d", logits, tokens, token, err, want)
+	}
+}
+
+// The heap keeps what sorting all and cutting keeps.
+func TestChooseEqualsSorting(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 500 {
+		s := Sampler{logits: make([]float32, 1+random.IntN(40)), parameters: Parameters{Temperature: 1}}
+		want := make([]candidate, len(s.logits))
+		for i := range s.logits {
+			s.logits[i] = float32(random.IntN(9) - 4) // many equals
+			want[i] = candidate{token: tokenizer.Token(i), logit: s.logits[i]}
+		}
+		slices.SortFunc(want, better)
+		for k := range uint32(len(want) + 2) {
+			s.parameters.TopK = k
+			s.choose(want[0].logit)
+			cut := want
+			if k > 0 {
+				cut = want[:min(int(k), len(want))]
+			}
+			if !slices.Equal(s.candidates, cut) {
+				t.Fatalf("top %d of %v: got %v, want %v", k, s.logits, s.candidates, cut)
+			}
+		}
 	}
 }
 
@@ -67,7 +93,7 @@ func list(candidates []candidate) string {
 
 const specVector = `u 3f5bfd30
 penalised 4:bfa00000 5:4019999a
-weights 5:3f800000 0:3f162e71 1:3e9a361f 2:3e9a361f 7:3da29947 3:3d26f644 4:3bfc47c4 6:3b399e14
+weights 5:3f800000 0:3f162e71 1:3e9a361f 2:3e9a361f 7:3da29947 3:3d26f644
 kept 5:3eddb904 0:3e8212a2 1:3e05902c 2:3e05902c
 token 1
 `
