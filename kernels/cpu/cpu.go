@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"verbatim/kernels"
+	"verbatim/kernels/canon"
 )
 
 // Options say how fast a backend runs, never what it computes.
@@ -62,6 +63,7 @@ func New(o Options) (*Backend, error) {
 	b.product.level, b.attend.level, b.each.level = chosen, chosen, chosen
 	b.product.init(o.Threads)
 	b.attend.init(o.Threads)
+	b.each.partials = make([][canon.Lanes]float32, o.Threads)
 	return b, nil
 }
 

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"verbatim/kernels"
+	"verbatim/kernels/canon"
 	"verbatim/kernels/quant"
 )
 
@@ -31,6 +32,7 @@ type elements struct {
 	eps          float32
 	heads, width int // of RoPE: heads of width elements
 	rotated      int
+	partials     [][canon.Lanes]float32 // by worker
 }
 
 // share runs the items on the pool when there are many elements.
@@ -44,7 +46,7 @@ func (e *elements) share(p *pool, items, total int) {
 	}
 }
 
-func (e *elements) run(item, _ int) {
+func (e *elements) run(item, worker int) {
 	switch e.op {
 	case opAdd, opSwiGLU:
 		first := item * chunkElements
@@ -56,7 +58,7 @@ func (e *elements) run(item, _ int) {
 		}
 	case opRMSNorm:
 		n := len(e.weight)
-		e.level.normaliseVector(e.dst[item*n:][:n], e.a[item*n:][:n], e.weight, e.eps)
+		e.level.normaliseVector(e.dst[item*n:][:n], e.a[item*n:][:n], e.weight, e.eps, &e.partials[worker])
 	case opRoPE:
 		angles := e.b[item*e.rotated:][:e.rotated]
 		for h := range e.heads {

@@ -29,11 +29,11 @@ func TestLargeMatMul(t *testing.T) {
 		sample := []int{0, 1, 5, 6, c.batch / 2, c.batch - 1}
 		var want []float32
 		for _, r := range sample {
-			want = append(want, matMul(t, ref.New(), c.t, c.rows, c.cols, row, x[r*c.cols:][:c.cols])...)
+			want = append(want, product(t, ref.New(), c.t, c.rows, c.cols, row, x[r*c.cols:][:c.cols])...)
 		}
 		for _, level := range cpu.Levels()[1:] {
 			for _, threads := range []int{1, 2} {
-				all := matMul(t, newBackend(t, threads, level), c.t, c.rows, c.cols, row, x)
+				all := product(t, newBackend(t, threads, level), c.t, c.rows, c.cols, row, x)
 				var got []float32
 				for _, r := range sample {
 					got = append(got, all[r*c.rows:][:c.rows]...)
@@ -46,16 +46,15 @@ func TestLargeMatMul(t *testing.T) {
 	}
 }
 
-// matMul gives (rows of x, rows).
-func matMul(t *testing.T, b kernels.Backend, ty quant.Type, rows, cols int, data []byte, x []float32) []float32 {
+// product gives (rows of x, rows).
+func product(t *testing.T, b kernels.Backend, ty quant.Type, rows, cols int, data []byte, x []float32) []float32 {
 	t.Helper()
 	m, err := b.NewMatrix(ty, rows, cols, data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	batch := len(x) / cols
-	src, dst := mustBuffer(t, b, len(x)), mustBuffer(t, b, batch*rows)
-	b.Write(src, x)
+	src, dst := values(t, b, x), values(t, b, make([]float32, batch*rows))
 	b.MatMul([]kernels.Buffer{dst}, []kernels.Matrix{m}, src, batch)
 	return read(t, b, dst)
 }
@@ -65,10 +64,7 @@ func TestLargeAttention(t *testing.T) {
 	const heads, kvHeads, dim, depth, rows = 16, 4, 48, 270, 150
 	k, v, q := noise((depth+40)*kvHeads*dim, 3), noise((depth+40)*kvHeads*dim, 4), noise((rows+3)*heads*dim, 5)
 	attend := func(b kernels.Backend) []float32 {
-		kb, vb, qb, out := mustBuffer(t, b, len(k)), mustBuffer(t, b, len(v)), mustBuffer(t, b, len(q)), mustBuffer(t, b, len(q))
-		b.Write(kb, k)
-		b.Write(vb, v)
-		b.Write(qb, q)
+		kb, vb, qb, out := values(t, b, k), values(t, b, v), values(t, b, q), values(t, b, make([]float32, len(q)))
 		var kvs [2]kernels.KV
 		for i := range kvs {
 			kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: dim, PositionsMax: depth})
@@ -93,22 +89,4 @@ func TestLargeAttention(t *testing.T) {
 			})
 		}
 	}
-}
-
-func mustBuffer(t *testing.T, b kernels.Backend, n int) kernels.Buffer {
-	t.Helper()
-	buffer, err := b.NewBuffer(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return buffer
-}
-
-func read(t *testing.T, b kernels.Backend, buffer kernels.Buffer) []float32 {
-	t.Helper()
-	x := make([]float32, buffer.Len())
-	if err := b.Read(x, buffer, 0); err != nil {
-		t.Fatal(err)
-	}
-	return x
 }

@@ -98,18 +98,18 @@ func (l *level) swigluVector(dst, gate, up []float32) {
 	}
 }
 
-func (l *level) normaliseVector(dst, x, w []float32, eps float32) {
+// normaliseVector is RMSNorm of one row; p is scratch.
+func (l *level) normaliseVector(dst, x, w []float32, eps float32, p *[canon.Lanes]float32) {
 	n := l.whole(len(x), canon.Lanes)
 	if n == 0 {
 		ref.Normalise(dst, x, w, eps)
 		return
 	}
-	var p [canon.Lanes]float32
 	l.sumSquares(&p[0], &x[0], uint64(n))
 	for i := n; i < len(x); i++ {
 		p[i-n] = canon.FMA(x[i], x[i], p[i-n])
 	}
-	r := 1 / canon.Sqrt(canon.TreeSum(&p)/float32(len(x))+eps)
+	r := 1 / canon.Sqrt(canon.TreeSum(p)/float32(len(x))+eps)
 	n = l.whole(len(x), 8)
 	l.normalise(&dst[0], &x[0], &w[0], r, uint64(n))
 	for i := n; i < len(x); i++ {

@@ -21,10 +21,11 @@ type product struct {
 	inputs  activations
 	dst     [][]float32 // by weight, (rows, weight's rows)
 	weights []*matrix
-	first   []int // by weight: its first item
-	step    []int // by weight: tiles an item
-	row     int   // of dst, where the inputs begin
-	ragged  [][]float32
+	first   []int       // by weight: its first item
+	step    []int       // by weight: tiles an item
+	row     int         // of dst, where the inputs begin
+	ragged  [][]float32 // by worker: a tile's results, (group, tileRows)
+	plains  []plainRow  // by worker
 }
 
 func (p *product) init(threads int) {
@@ -32,6 +33,7 @@ func (p *product) init(threads int) {
 	p.inputs.group = max(p.level.group, 1)
 	p.inputs.workers = make([]rowCodes, threads)
 	p.ragged = make([][]float32, threads)
+	p.plains = make([]plainRow, threads)
 	for i := range p.ragged {
 		p.ragged[i] = make([]float32, p.inputs.group*tileRows)
 	}
@@ -87,7 +89,7 @@ func (p *product) tile(m *matrix, out []float32, tile, worker int) {
 	first := tile * tileRows
 	n := min(tileRows, m.rows-first)
 	if !p.level.packs() {
-		p.plain(m, out, first, n)
+		p.plain(m, out, first, n, worker)
 		return
 	}
 	for row := range p.inputs.rows {
@@ -168,20 +170,4 @@ func (l *level) blockFuncs(t quant.Type, a *activations) (f *tileFuncs[blockFunc
 		return &l.q41, a.sums
 	}
 	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
-}
-
-// plain computes n matrix rows from first by the functions of ref. Without assembly a group has one row.
-func (p *product) plain(m *matrix, out []float32, first, n int) {
-	a := &p.inputs
-	segments := ref.Segments(m.cols)
-	for row := range a.rows {
-		for r := first; r < first+n; r++ {
-			y := &out[row*m.rows+r]
-			if m.blocks() {
-				*y = ref.DotBlocks(m.t, m.row(r), a.codes[row*m.cols:][:m.cols], a.dx[row*segments:][:segments])
-			} else {
-				*y = ref.DotFloats(m.t, m.row(r), a.src[row*m.cols:][:m.cols])
-			}
-		}
-	}
 }
