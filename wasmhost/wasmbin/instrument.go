@@ -52,6 +52,8 @@ type ExportedGlobal struct {
 //
 // A function that calls takes its frame off the stack counter on entry and gives it back at its end. Its body becomes a
 // block, so that every way out passes there; what leaves by a trap or by the host must be put right by the host.
+//
+// Float instructions whose NaN the standard leaves open are followed by code that decides it; see nan.go.
 func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	if m.HasStart {
 		return nil, nil, fmt.Errorf("%w: start section; export _initialize instead", ErrUnsupported)

@@ -3,20 +3,22 @@ package wasmbin
 // meter rewrites one function body.
 type meter struct {
 	w       *rewriter
-	out     []byte // finished code
-	segment []byte // code of the segment being read, not yet charged for
-	cost    int64  // of that segment
-	check   bool   // the segment begins at a checkpoint
-	scratch uint32 // index of the first of two scratch locals
-	used    bool   // scratch locals are needed
-	frame   int64  // what the function takes off the stack counter, 0 for none
-	depth   uint32 // open blocks of the original body
+	out     []byte        // finished code
+	segment []byte        // code of the segment being read, not yet charged for
+	cost    int64         // of that segment
+	check   bool          // the segment begins at a checkpoint
+	scratch uint32        // index of the first scratch local of bulk instructions
+	floats  [lanes]uint32 // index of the first scratch local of each lane
+	frame   int64         // what the function takes off the stack counter, 0 for none
+	depth   uint32        // open blocks of the original body
 }
 
 // shape is what a first pass over a body finds out.
 type shape struct {
 	cost, instructions int64
 	calls, loop, simd  bool
+	bulk               bool        // has instructions that need the scratch locals of bulk
+	floats             [lanes]bool // has float instructions of the lane
 }
 
 // frame is the function's weight on the stack, or 0 if it is not counted.
@@ -44,7 +46,8 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	}
 	r.pos = begin
 	slots := len(t.Params) + locals
-	mt := &meter{w: w, scratch: uint32(slots), frame: s.frame(slots)}
+	mt := &meter{w: w, frame: s.frame(slots)}
+	added := mt.locals(s, uint32(slots))
 	mt.enter(s, t)
 	for r.pos < len(body) {
 		mt.instruction(r, next(r))
@@ -57,15 +60,30 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		mt.out = counter(mt.out, w.stack, opI64Add, constant(mt.frame))
 		mt.out = append(mt.out, opEnd)
 	}
-	count := groups.n
-	if mt.used {
-		count++
-	}
-	out := append(appendU32(nil, uint32(count)), declarations...)
-	if mt.used {
-		out = append(appendU32(out, scratchLocals), byte(I32))
+	out := append(appendU32(nil, uint32(groups.n+len(added))), declarations...)
+	for _, g := range added {
+		out = append(out, g...)
 	}
 	return append(out, mt.out...), nil
+}
+
+// locals allots scratch locals after the function's own and returns their declarations.
+func (m *meter) locals(s shape, next uint32) [][]byte {
+	var groups [][]byte
+	add := func(n uint32, t ValueType) uint32 {
+		groups = append(groups, append(appendU32(nil, n), byte(t)))
+		next += n
+		return next - n
+	}
+	if s.bulk {
+		m.scratch = add(scratchLocals, I32)
+	}
+	for l := laneF32; l < lanes; l++ {
+		if s.floats[l] {
+			m.floats[l] = add(floatLocals, l.local())
+		}
+	}
+	return groups
 }
 
 // enter begins the function: with a frame, the counter goes down, both counters are looked at in one comparison (the
@@ -118,8 +136,13 @@ func survey(r *reader) shape {
 			depth--
 		case opCall, opCallInd:
 			s.calls = true
+		case opMemoryGrow, opPrefixMisc:
+			s.bulk = true
 		case opPrefixSIMD:
 			s.simd = true
+		}
+		if l, _ := floatOp(in); l != laneNone {
+			s.floats[l] = true
 		}
 	}
 	if r.err == nil && r.pos != len(r.b) {
@@ -159,7 +182,7 @@ func (m *meter) instruction(r *reader, in instruction) {
 		m.bulk(in.sub)
 		m.segment = append(m.segment, raw...)
 	default:
-		m.segment = append(m.segment, raw...)
+		m.plain(raw, in)
 	}
 	m.cost += costOf(in)
 	switch in.op {
@@ -172,6 +195,15 @@ func (m *meter) instruction(r *reader, in instruction) {
 	case opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opUnreachable:
 		m.flush()
 	}
+}
+
+// plain copies an instruction, with its NaN made exact.
+func (m *meter) plain(raw []byte, in instruction) {
+	if l, unary := floatOp(in); l != laneNone {
+		m.segment = exact(m.segment, raw, l, unary, m.floats[l])
+		return
+	}
+	m.segment = append(m.segment, raw...)
 }
 
 // leave returns; with a frame, by a branch to the end of the block around the body.
@@ -223,6 +255,9 @@ const (
 	scratchLocals // how many there are
 )
 
+// floatLocals is how many scratch locals a lane needs: two operands and the result.
+const floatLocals = 3
+
 // bulk charges for the last operand of a bulk instruction, which stays on the stack.
 func (m *meter) bulk(sub uint32) {
 	shift := byte(0)
@@ -233,7 +268,6 @@ func (m *meter) bulk(sub uint32) {
 	default:
 		return
 	}
-	m.used = true
 	operand := m.scratch + scratchOperand
 	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, shift, opI64ShrU)
 	m.segment = appendU32(append(m.segment, opLocalTee), operand)
@@ -242,7 +276,6 @@ func (m *meter) bulk(sub uint32) {
 
 // memoryGrow charges for the pages after they were given; a refused growth costs no more than the instruction.
 func (m *meter) memoryGrow(raw []byte) {
-	m.used = true
 	operand, answer := m.scratch+scratchOperand, m.scratch+scratchAnswer
 	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, pageGasShift, opI64Shl, opI64Const, 0)
 	amount = append(appendU32(append(amount, opLocalGet), answer), opI32Const, 0x7f, opI32Ne, opSelect) // -1 is 0x7f

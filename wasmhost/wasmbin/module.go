@@ -1,5 +1,5 @@
 // Package wasmbin reads WebAssembly binaries as far as the host needs to, and rewrites them so that they count
-// what they execute.
+// what they execute, stop at a limit, and do the same on every machine.
 //
 // It is a pure function of bytes: the same input gives the same output everywhere, and nothing in the input makes
 // it panic or allocate more than a small multiple of the input. It checks the structure it walks through (section
