@@ -151,7 +151,8 @@ func (u *Unit) fly(p *process, f *flight) {
 func (u *Unit) advance(p *process, f *flight, target int64) (err error) {
 	defer func() {
 		if bug := recover(); bug != nil {
-			err = fmt.Errorf("cu: internal error: process %s: %v\n%s", p.id, bug, debug.Stack())
+			u.config.Logger.Error("bug", "process", p.id, "panic", bug, "stack", string(debug.Stack()))
+			err = fmt.Errorf("cu: internal error: process %s: %v", p.id, bug)
 		}
 	}()
 	if p.actor == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/receipt"
@@ -40,6 +41,9 @@ func (u *Unit) Receipt(process, message ao.ID) (*receipt.Entry, error) {
 	}
 	return entry, err
 }
+
+// Contents gives the log of receipts as far as it goes now.
+func (u *Unit) Contents() *io.SectionReader { return u.config.Log.Contents() }
 
 // State is the memory of a process after its latest message.
 type State struct {

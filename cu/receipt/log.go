@@ -384,6 +384,11 @@ func (l *Log) At(process ao.ID, nonce int64) (*Entry, error) {
 	return record.Entry, nil
 }
 
+// Contents gives the log's file as far as it is acknowledged: what a Reader reads, and what anyone needs for a replay.
+func (l *Log) Contents() *io.SectionReader {
+	return io.NewSectionReader(l.store.Log(), 0, l.Head().Bytes)
+}
+
 // Close gives the store back. Everything acknowledged is durable already.
 func (l *Log) Close() error {
 	l.writing.Lock()

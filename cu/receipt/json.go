@@ -1,0 +1,70 @@
+package receipt
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"verbatim/cu/ao"
+	"verbatim/inference/transcript"
+)
+
+// view is the JSON form of a receipt: for people, and for programs that have no decoder. Encoded holds the exact bytes, of
+// which everything else is a reading.
+type view struct {
+	Digest         Digest          `json:"digest"`
+	Signer         string          `json:"signer"`
+	Sequence       uint64          `json:"sequence"`
+	Previous       Digest          `json:"previous"`
+	Process        ao.ID           `json:"process"`
+	Message        ao.ID           `json:"message"`
+	Assignment     ao.ID           `json:"assignment"`
+	Epoch          int64           `json:"epoch"`
+	Nonce          int64           `json:"nonce"`
+	Module         ao.ID           `json:"module"`
+	ModuleDigest   Digest          `json:"module_sha256"`
+	ModuleFormat   string          `json:"module_format"`
+	GasMax         uint64          `json:"gas_max"`
+	MemoryBytesMax uint64          `json:"memory_bytes_max"`
+	MemoryBefore   Memory          `json:"memory_before"`
+	Input          Digest          `json:"input"`
+	MemoryAfter    Memory          `json:"memory_after"`
+	Result         Digest          `json:"result"`
+	Gas            uint64          `json:"gas"`
+	Fault          string          `json:"fault"`
+	Inferences     []inferenceView `json:"inferences"`
+	Device         string          `json:"device"`
+	Build          string          `json:"build"`
+	Signature      string          `json:"signature"`
+	Encoded        []byte          `json:"encoded"` // base64
+}
+
+type inferenceView struct {
+	Transcript *transcript.Transcript `json:"transcript,omitempty"`
+	Refusal    string                 `json:"refusal,omitempty"`
+}
+
+// MarshalJSON gives the JSON form. It fails if a transcript in r is none.
+func (r *Receipt) MarshalJSON() ([]byte, error) {
+	encoded, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	v := view{
+		Digest: r.Digest(), Signer: hex.EncodeToString(r.Signer[:]), Sequence: r.Sequence, Previous: r.Previous,
+		Process: r.Process, Message: r.Message, Assignment: r.Assignment, Epoch: r.Epoch, Nonce: r.Nonce,
+		Module: r.Module, ModuleDigest: r.ModuleDigest, ModuleFormat: r.ModuleFormat, GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax,
+		MemoryBefore: r.MemoryBefore, Input: r.Input, MemoryAfter: r.MemoryAfter, Result: r.Result, Gas: r.Gas, Fault: r.Fault,
+		Inferences: []inferenceView{}, Device: r.Device, Build: r.Build, Signature: hex.EncodeToString(r.Signature[:]), Encoded: encoded,
+	}
+	for i, inference := range r.Inferences {
+		shown := inferenceView{Refusal: inference.Refusal}
+		if inference.Transcript != nil {
+			if shown.Transcript, err = transcript.Decode(inference.Transcript); err != nil {
+				return nil, fmt.Errorf("receipt %d: inference %d: %w", r.Sequence, i, err)
+			}
+		}
+		v.Inferences = append(v.Inferences, shown)
+	}
+	return json.Marshal(v)
+}
