@@ -3,6 +3,7 @@ package inference_test
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"verbatim/inference/transcript"
 	"verbatim/kernels/ref"
 	"verbatim/models"
+	"verbatim/models/embedded"
 	"verbatim/models/tokenizer"
 )
 
@@ -116,4 +118,63 @@ func TestGoldenLogits(t *testing.T) {
 		t.Errorf("largest difference of a logit is %.4f, want at most %v", largest, tolerance)
 	}
 	t.Logf("largest difference of a logit: %.5f", largest)
+}
+
+// The embedded model against a float64 oracle that shares no code with us and rounds no activations (models/embedded/check.py):
+// the same tokens, and logits that differ by no more than int8 activations explain.
+func TestEmbeddedModelAgainstOracle(t *testing.T) {
+	const tolerance = 0.25
+	text, err := os.ReadFile(filepath.Join("..", "models", "embedded", "testdata", "golden_once.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		ModelSHA256 string `json:"model_sha256"`
+		Cases       []struct {
+			Prompt    string
+			PromptIDs []tokenizer.Token `json:"prompt_ids"`
+			Tokens    []tokenizer.Token
+			Top5      [][][2]float64
+		}
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.FromBytes(embedded.GGUF())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if model.Digest.String() != golden.ModelSHA256 {
+		t.Fatalf("the oracle ran model %s, embedded is %v", golden.ModelSHA256, model.Digest)
+	}
+	engine, largest := newEngine(t, model, 0), 0.0
+	for _, c := range golden.Cases {
+		prompt, err := model.Tokenizer.Encode(c.Prompt, tokenizer.EncodeOptions{BOS: true, Special: true})
+		if err != nil || !slices.Equal(prompt, c.PromptIDs) {
+			t.Fatalf("%q: tokens %v, %v, want %v", c.Prompt, prompt, err, c.PromptIDs)
+		}
+		session, err := engine.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed := prompt
+		for step, want := range c.Tokens {
+			if err := session.Prefill(context.Background(), feed); err != nil {
+				t.Fatal(err)
+			}
+			logits := session.Logits()
+			for _, top := range c.Top5[step] {
+				largest = max(largest, math.Abs(top[1]-float64(logits[int(top[0])])))
+			}
+			top, err := sampler.Logprobs(logits, 1)
+			if err != nil || top[0].Token != want {
+				t.Fatalf("%q, step %d: %v, %v, want token %d", c.Prompt, step, top, err, want)
+			}
+			feed = []tokenizer.Token{want}
+		}
+		session.Close()
+	}
+	if t.Logf("largest difference of a logit: %.4f", largest); largest > tolerance {
+		t.Errorf("largest difference of a logit is %.4f, want at most %v", largest, tolerance)
+	}
 }

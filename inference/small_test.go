@@ -9,8 +9,8 @@ import (
 
 	"verbatim/inference"
 	"verbatim/inference/transcript"
+	"verbatim/kernels/cpu"
 	"verbatim/kernels/quant"
-	"verbatim/kernels/ref"
 	"verbatim/models"
 	"verbatim/models/gguf"
 	"verbatim/models/tokenizer"
@@ -113,9 +113,15 @@ func smallModel(t testing.TB, kind quant.Type) *models.Model {
 	return model
 }
 
+// newEngine runs on the fastest backend at hand; TestDigestsOfEveryBackend compares them all.
 func newEngine(t testing.TB, model *models.Model, chunkTokens int) *inference.Engine {
 	t.Helper()
-	engine, err := inference.NewEngine(model, ref.New(), inference.Options{PrefillChunkTokens: chunkTokens})
+	backend, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { backend.Close() })
+	engine, err := inference.NewEngine(model, backend, inference.Options{PrefillChunkTokens: chunkTokens})
 	if err != nil {
 		t.Fatal(err)
 	}
