@@ -21,9 +21,13 @@ import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-GOLDEN = [  # (prompt, tokens)
-    ("Once upon a time", 40),
-    ("<|im_start|>user\nTell me a story about a fox named Pip.<|im_end|>\n<|im_start|>assistant\n", 40),
+GOLDEN = [  # (prompt, tokens at most)
+    ("Once upon a time, a clever fox named Toby lived in a deep green wood. Everyone knew him, because he was so friendly. "
+     "One fine morning, Toby decided to make some bread for the village fair. He looked in every cupboard, but there were no seeds. "
+     "He did not know what to do. After a while, a wise deer walked by. \"Can you help me?\" asked Toby.", 40),
+    ("Ned was a funny boy. He lived in a small house in a village with crooked houses. Everyone knew him, because he was so friendly. "
+     "One sunny morning, Ned saw a golden toy rocket under a bush. \"How pretty!\" said Ned, and he put it in his bag. "
+     "Then he heard someone cry. It was a little snail.", 40),
     ("<|im_start|>user\nWhere does the owl live?<|im_end|>\n<|im_start|>assistant\n", 40),
 ]
 

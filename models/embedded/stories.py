@@ -244,7 +244,7 @@ START = re.compile(r"([.!?] )([a-z])")  # "the fox" at the start of a later sent
 
 
 def article(noun):
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
+    return ("an " if noun[0] in "aeiou" and not noun.startswith("uni") else "a ") + noun
 
 
 def capital(text):
@@ -560,7 +560,8 @@ PLOTS = [plot_lost] * 5 + [plot_wish] * 3 + [plot_way_home] * 2 + [plot_fear] * 
 def make_story(rng, invented=False):
     while True:
         s = Story(rng, invented)
-        if rng.choice(PLOTS)(s):
+        s.plot = rng.choice(PLOTS)
+        if s.plot(s):
             return s
 
 
@@ -602,6 +603,26 @@ def describe(s):
     if rng.random() < 0.15:
         options += [a_kind + " " + s.place, named + " " + s.place]
     return rng.choice(options)
+
+
+def describe_plot(s):
+    """A request's object that says what happens; always true of the story."""
+    rng, h = s.rng, s.hero
+    kind = article(h.kind)
+    who = rng.choice([kind, kind, h.name, kind + " named " + h.name, kind + " called " + h.name])
+    if s.invented:
+        who = rng.choice([h.name, kind + " named " + h.name])
+    if s.thing:
+        thing = rng.choice([article(s.word), s.f["a_thing"]])
+        return who + rng.choice([" and ", " and ", " who loses " if s.spot else " who finds "]) + thing
+    if s.wish:
+        return who + " who wants to " + s.wish
+    if s.fear:
+        return who + " who is afraid of " + s.fear
+    if s.dish:
+        return who + rng.choice([" who makes ", " who wants to make ", " and "]) + s.f["a_dish"]
+    return who + rng.choice({plot_way_home: [" who is lost", " who can not find the way home"], plot_friend: [" who finds a friend", " who is lonely"],
+                             plot_shelter: [" and a storm", " who helps a friend"]}[s.plot])
 
 
 def story_questions(s):
@@ -691,22 +712,27 @@ def small_talk(rng):
     return rng.choice(asks), rng.choice(answers)
 
 
-def chat(rng):
+def chat(rng, talk, plot):
     """A talk of one to four turns."""
     turns = []
     if rng.random() < 0.12:
         turns.append(("system", rng.choice(SYSTEMS)))
     r = rng.random()
-    if r < 0.10:
+    if r < talk:
         turns += pair(*small_talk(rng))
         if rng.random() < 0.5:
             turns += pair(*small_talk(rng))
         return turns
-    if r < 0.14:
+    if r < talk + 0.04:
         turns += pair(*small_talk(rng))
     s = make_story(rng, invented=rng.random() < 0.35)
     any_will_do = not s.invented and rng.random() < 0.12
-    turns += pair(rng.choice(ANY_REQUESTS) if any_will_do else rng.choice(REQUESTS).format(what=describe(s)), s.text())
+    if any_will_do:
+        request = rng.choice(ANY_REQUESTS)
+    else:
+        form = rng.choice(REQUESTS)
+        request = form.format(what=describe_plot(s) if plot and rng.random() < plot else describe(s))
+    turns += pair(request, s.text())
     more = rng.random()
     if more < 0.25:
         turns += pair(*rng.choice(story_questions(s)))
@@ -733,12 +759,15 @@ def pair(question, answer):
     return [("user", question), ("assistant", answer)]
 
 
-def sample(seed, index):
-    """Sample number index of the corpus with this seed: a list of (speaker or None, text)."""
+def sample(seed, index, talk=0.10, plot=0.0):
+    """Sample number index of the corpus with this seed: a list of (speaker or None, text).
+
+    talk: the share of chats without a story. plot: the share of requests that must say what happens.
+    """
     rng = random.Random("%d/%d" % (seed, index))
     if rng.random() < 0.3:
         return [(None, make_story(rng).text())]
-    return [(speaker, careless(rng, text) if speaker == "user" else text) for speaker, text in chat(rng)]
+    return [(speaker, careless(rng, text) if speaker == "user" else text) for speaker, text in chat(rng, talk, plot)]
 
 
 def main():

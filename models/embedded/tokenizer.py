@@ -91,20 +91,32 @@ class Tokenizer:
         return data.decode("utf-8", "replace")
 
 
+# Every printable ASCII character is a piece, so that a question in other words is not read as bytes.
+CHARACTERS = [SPACE] + [chr(c) for c in range(33, 127)]
+MERGES = PIECES - FIRST_BYTE - 256 - len(CHARACTERS) - 2
+
+
+def build(merges):
+    """The tokenizer with these merges, in the order in which they were learned."""
+    pieces = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)] + merges + CHARACTERS + [IM_START_TEXT, IM_END_TEXT]
+    normal = len(merges) + len(CHARACTERS)
+    scores = [0.0] * (FIRST_BYTE + 256) + [-float(i) for i in range(normal)] + [0.0, 0.0]
+    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * normal + [CONTROL, CONTROL]
+    assert len(pieces) == len(scores) == len(types) == PIECES
+    return Tokenizer(pieces, scores, types)
+
+
 def learn(seed, samples):
-    """Learns the pieces from the first samples of the corpus."""
+    """Learns the merges from the first samples of the corpus."""
     words = collections.Counter()
     for i in range(samples):
         for speaker, text in stories.sample(seed, i):
             head = "" if speaker is None else speaker + "\n"
             words.update(WORD.findall(SPACE + (head + text).replace(" ", SPACE)))
     words.pop("\n", None)
-    # Every printable ASCII character is a piece, so that a question in other words is not read as bytes.
-    characters = [SPACE] + [chr(c) for c in range(33, 127)]
-    room = PIECES - FIRST_BYTE - 256 - len(characters) - 2
     splits = {w: tuple(w) for w in sorted(words)}
     merges = []
-    while len(merges) < room:
+    while len(merges) < MERGES:
         pairs = collections.Counter()
         for w, parts in splits.items():
             for a, b in zip(parts, parts[1:]):
@@ -115,11 +127,7 @@ def learn(seed, samples):
         for w, parts in splits.items():
             if a in parts and b in parts:
                 splits[w] = join(parts, a, b)
-    pieces = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)] + merges + characters + [IM_START_TEXT, IM_END_TEXT]
-    scores = [0.0] * FIRST_BYTE + [0.0] * 256 + [-float(i) for i in range(len(merges) + len(characters))] + [0.0, 0.0]
-    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * (len(merges) + len(characters)) + [CONTROL, CONTROL]
-    assert len(pieces) == len(scores) == len(types) == PIECES
-    return Tokenizer(pieces, scores, types)
+    return merges
 
 
 def join(parts, a, b):
@@ -135,7 +143,7 @@ def join(parts, a, b):
 
 
 def main():
-    t = learn(1, 8000)
+    t = build(learn(1, 8000))
     tokens = words = 0
     for i in range(300):
         for speaker, text in stories.sample(2, i):

@@ -84,14 +84,14 @@ class Model(torch.nn.Module):
         return F.cross_entropy(F.linear(hidden[kept], self.p["token_embd"]), targets[kept])
 
 
-def batches(tok, seed, tokens_per_batch, chunk=2048):
+def batches(tok, seed, talk, plot, tokens_per_batch, chunk=2048):
     """Endless (ids, targets), samples of similar length together; no sample comes twice."""
     first, rng = 0, random.Random(seed)
     while True:
         encoded = []
         for i in range(first, first + chunk):
             # Some engines put no space after a control token: one sample in eight is written their way.
-            ids = tok.encode_sample(stories.sample(seed, i), prefix=i % 8 != 0)
+            ids = tok.encode_sample(stories.sample(seed, i, talk, plot), prefix=i % 8 != 0)
             if len(ids) <= CONTEXT:
                 encoded.append(ids)
         first += chunk
@@ -121,19 +121,32 @@ def held_out_loss(model, tok):
     """Loss on samples of another seed."""
     total = count = 0
     with torch.no_grad():
-        for (x, y), _ in zip(batches(tok, SEED + 1000, 4096, 256), range(8)):
+        for (x, y), _ in zip(batches(tok, SEED + 1000, 0.10, 0.0, 4096, 256), range(8)):
             n = int((y != -100).sum())
             total, count = total + float(model.loss(x, y)) * n, count + n
     return total / count
 
 
+def save(model, merges, path):
+    torch.save({"weights": model.state_dict(), "merges": merges}, path)
+
+
+def load(model, path):
+    """Fills the model; returns the merges of its vocabulary."""
+    checkpoint = torch.load(path)
+    model.load_state_dict(checkpoint["weights"])
+    return checkpoint["merges"]
+
+
 def train(args):
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
-    tok = tokenizer.learn(SEED, 8000)
     model = Model()
     if args.resume:
-        model.load_state_dict(torch.load(args.resume))
+        merges = load(model, args.resume)
+    else:
+        merges = tokenizer.learn(SEED, 8000)
+    tok = tokenizer.build(merges)
     matrices = [v for v in model.parameters() if v.dim() == 2]
     norms = [v for v in model.parameters() if v.dim() == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}],
@@ -141,7 +154,7 @@ def train(args):
     os.makedirs(args.out, exist_ok=True)
     path = os.path.join(args.out, "model.pt")
     start, step, seen, mean = time.time(), 0, 0, None
-    for x, y in batches(tok, args.data, args.batch):
+    for x, y in batches(tok, args.data, args.talk, args.plot, args.batch):
         # The clock or the number of steps says how far the training is; only the latter can be repeated.
         done = step / args.steps if args.steps else (time.time() - start) / (60 * args.minutes)
         if done >= 1:
@@ -159,15 +172,14 @@ def train(args):
         if step % 20 == 0:
             print("step %d  tokens %d  loss %.4f  rate %.5f  seconds %.0f" % (step, seen, mean, rate, time.time() - start), flush=True)
         if step % 100 == 0:
-            torch.save(model.state_dict(), path)
-    torch.save(model.state_dict(), path)
+            save(model, merges, path)
+    save(model, merges, path)
     print("steps %d  tokens %d  seconds %.0f  held-out loss %.4f" % (step, seen, time.time() - start, held_out_loss(model, tok)), flush=True)
 
 
 def export(args):
-    tok = tokenizer.learn(SEED, 8000)
     model = Model()
-    model.load_state_dict(torch.load(os.path.join(args.out, "model.pt")))
+    tok = tokenizer.build(load(model, os.path.join(args.out, "model.pt")))
     hyper = dict(dim=DIM, hidden=HIDDEN, layers=LAYERS, heads=HEADS, kv_heads=KV_HEADS, head=HEAD, epsilon=EPSILON,
                  rope_base=ROPE_BASE, context=CONTEXT)
     tensors = {}
@@ -187,6 +199,8 @@ def main():
     a.add_argument("--gguf", default=os.path.join(HERE, "stories.gguf"))
     a.add_argument("--resume", help="checkpoint to go on from")
     a.add_argument("--data", type=int, default=SEED, help="seed of the corpus; a resumed training takes another one")
+    a.add_argument("--talk", type=float, default=0.10, help="share of chats without a story")
+    a.add_argument("--plot", type=float, default=0.0, help="share of requests that must say what happens")
     a.add_argument("--minutes", type=float, default=30)
     a.add_argument("--steps", type=int, default=0, help="stop after so many steps instead")
     a.add_argument("--threads", type=int, default=2)
