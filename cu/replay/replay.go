@@ -106,11 +106,11 @@ func compare(entry *receipt.Entry, outcome eval.Outcome) error {
 	switch {
 	case outcome.Fault != r.Fault:
 		return diverged(r, WhatFault, faultWords(r.Fault), faultWords(outcome.Fault))
-	case outcome.Gas != r.Gas:
-		return diverged(r, WhatGas, fmt.Sprint(r.Gas), fmt.Sprint(outcome.Gas))
 	case receipt.Digest(outcome.Result.Digest()) != r.Result:
 		recorded, got := excerpts(entry.Result, result)
 		return diverged(r, WhatResult, recorded, got)
+	case outcome.Gas != r.Gas:
+		return diverged(r, WhatGas, fmt.Sprint(r.Gas), fmt.Sprint(outcome.Gas))
 	case after != r.MemoryAfter:
 		return diverged(r, WhatMemoryAfter, memoryWords(r.MemoryAfter), memoryWords(after))
 	}
