@@ -28,12 +28,11 @@ func placesOf(t quant.Type) (floatPlaces, bool) {
 		return floatPlaces{mask: 0x7c007c00_7c007c00, step: 0x04000400_04000400}, true
 	case quant.BF16:
 		return floatPlaces{mask: 0x7f807f80_7f807f80, step: 0x00800080_00800080}, true
-	case quant.Q8_0, quant.Q4_0:
-		return floatPlaces{halves: []int{0}}, true
-	case quant.Q4_1:
-		return floatPlaces{halves: []int{0, 2}}, true
 	}
-	return floatPlaces{}, false
+	if !t.Supported() {
+		return floatPlaces{}, false
+	}
+	return floatPlaces{halves: t.Halves()}, true
 }
 
 // checkFinite refuses tensors with a NaN or an infinity, in an element or in the

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"verbatim/kernels/canon"
+	"verbatim/kernels/quant"
 	"verbatim/kernels/ref"
 )
 
@@ -65,8 +66,14 @@ type vectors struct {
 	toF16      func(dst *uint16, x *float32, n uint64)
 }
 
-// packs says whether the level computes products from packed weights.
-func (l *level) packs() bool { return l.group > 0 }
+// packs says whether the level computes products of this format from packed weights.
+func (l *level) packs(t quant.Type) bool {
+	switch t {
+	case quant.Q8_0, quant.Q4_0, quant.Q4_1, quant.F32, quant.F16, quant.BF16:
+		return l.group > 0
+	}
+	return false
+}
 
 var generic = level{name: "generic"}
 

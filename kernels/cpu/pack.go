@@ -39,7 +39,7 @@ func (m *matrix) Type() quant.Type { return m.t }
 
 func (m *matrix) row(i int) []byte { return m.data[i*m.rowBytes:][:m.rowBytes] }
 func (m *matrix) tiles() int       { return (m.rows + tileRows - 1) / tileRows }
-func (m *matrix) blocks() bool     { return m.t.BlockElements() == blockElements }
+func (m *matrix) blocks() bool     { return m.t.BlockElements() > 1 }
 
 // NewMatrix keeps data, and packs it unless it is a single row: those are norms.
 func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.Matrix, error) {
@@ -63,7 +63,7 @@ func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.
 
 // pack fills m.weights and m.scales, once.
 func (b *Backend) pack(m *matrix) {
-	if !b.level.packs() || m.weights != nil {
+	if !b.level.packs(m.t) || m.weights != nil {
 		return
 	}
 	if m.blocks() {

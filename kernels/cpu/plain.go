@@ -1,34 +1,57 @@
 package cpu
 
 import (
-	"math"
-
 	"verbatim/kernels"
 	"verbatim/kernels/canon"
 	"verbatim/kernels/quant"
 	"verbatim/kernels/ref"
 )
 
-// plainRow is a row of weights taken apart, for levels without assembly: that costs as much as a product with one row of
-// activations, and is done once for all of them.
+// plainRow is a row of weights taken apart, for levels and formats without assembly: that costs as much as a product with
+// one row of activations, and is done once for all of them.
 type plainRow struct {
-	q      [][blockElements]int8
-	d, m   []float32
+	blocks []quant.Block
 	values []float32
+
+	codes []int8 // activations of a group in the order of the row
+	dx    []float32
 }
 
-// plain computes n matrix rows from first. Without assembly a group of activations has one row.
+// plain computes n matrix rows from first.
 func (p *product) plain(m *matrix, out []float32, first, n, worker int) {
 	a, w := &p.inputs, &p.plains[worker]
+	if m.blocks() && a.group > 1 {
+		w.gather(a)
+	} else if m.blocks() {
+		w.codes, w.dx = a.codes, a.dx
+	}
+	segments := ref.Segments(a.cols)
 	for r := first; r < first+n; r++ {
 		w.unpack(m, m.row(r))
 		for row := range a.rows {
 			y := &out[row*m.rows+r]
 			if m.blocks() {
-				*y = w.dotBlocks(a, row, m.t == quant.Q4_1)
+				*y = w.dotBlocks(m.t, w.codes[row*a.cols:][:a.cols], w.dx[row*segments:][:segments])
 			} else {
 				*y = w.dotFloats(a.src[row*a.cols:][:a.cols])
 			}
+		}
+	}
+}
+
+// gather undoes the order in which codes.go lays out groups.
+func (w *plainRow) gather(a *activations) {
+	segments := ref.Segments(a.cols)
+	w.codes, w.dx = resize(w.codes, a.rows*a.cols), resize(w.dx, a.rows*segments)
+	for row := range a.rows {
+		first, n := a.groupOf(row)
+		from := a.codes[first*a.cols+4*(row-first):]
+		to := w.codes[row*a.cols:][:a.cols]
+		for i := 0; i < len(to); i += 4 {
+			*(*[4]int8)(to[i:]) = [4]int8(from[i*n:])
+		}
+		for s := range segments {
+			w.dx[row*segments+s] = a.dx[first*segments+s*n+row-first]
 		}
 	}
 }
@@ -39,42 +62,67 @@ func (w *plainRow) unpack(m *matrix, row []byte) {
 		quant.Dequantise(m.t, w.values, row)
 		return
 	}
-	blocks, size := m.cols/blockElements, m.t.BlockBytes()
-	w.q, w.d, w.m = resize(w.q, blocks), resize(w.d, blocks), resize(w.m, blocks)
-	for b := range w.q {
-		w.d[b], w.m[b] = quant.UnpackBlock(m.t, &w.q[b], row[b*size:][:size])
+	size := m.t.BlockBytes()
+	w.blocks = resize(w.blocks, m.cols/m.t.BlockElements())
+	for i := range w.blocks {
+		quant.UnpackBlock(m.t, &w.blocks[i], row[i*size:][:size])
 	}
 }
 
 // dotBlocks is section 5 of SPEC.md for one row of activations.
-func (w *plainRow) dotBlocks(a *activations, row int, minimum bool) float32 {
-	segments := ref.Segments(a.cols)
+func (w *plainRow) dotBlocks(t quant.Type, codes []int8, dx []float32) float32 {
+	elements, fold, sub, minimums := t.BlockElements(), t.FoldElements(), t.SubBlockElements(), t.HasMinimums()
+	super := elements > kernels.SegmentElements
 	y := float32(0)
-	for s, dx := range a.dx[row*segments:][:segments] {
-		t := float32(0)
-		for b := s * segmentBlocks; b < min((s+1)*segmentBlocks, len(w.q)); b++ {
-			at := row*len(w.q) + b
-			isum := dot32(&w.q[b], (*[blockElements]int8)(a.codes[at*blockElements:]))
-			t = canon.FMA(float32(isum), w.d[b], t)
-			if minimum {
-				t = canon.FMA(math.Float32frombits(uint32(a.sums[at])), w.m[b], t)
+	for s, d := range dx {
+		total, msum := float32(0), int32(0)
+		for first := s * kernels.SegmentElements; first < min((s+1)*kernels.SegmentElements, len(codes)); first += fold {
+			b := &w.blocks[first/elements]
+			at := first % elements
+			isum := int32(0)
+			for i := 0; i < fold; i += sub {
+				part := codes[first+i:][:sub]
+				dot, j := dotCodes(b.Weights[at+i:][:sub], part), (at+i)/sub
+				if super {
+					dot *= int32(b.Scales[j])
+				}
+				isum += dot
+				if super && minimums {
+					msum += int32(b.Minimums[j]) * sumCodes(part)
+				}
+			}
+			total = canon.FMA(float32(isum), b.D, total)
+			if !super && minimums {
+				total = canon.FMA(float32(sumCodes(codes[first:][:fold])), b.M, total)
 			}
 		}
-		y = canon.FMA(t, dx, y)
+		if super && minimums {
+			total = canon.FMA(float32(-msum), w.blocks[s*kernels.SegmentElements/elements].M, total)
+		}
+		y = canon.FMA(total, d, y)
 	}
 	return y
 }
 
-// dot32 is exact in any order; four sums don't wait for each other.
-func dot32(q, codes *[blockElements]int8) int32 {
+// dotCodes is exact in any order; four sums don't wait for each other. The length is a multiple of 4.
+func dotCodes(weights, codes []int8) int32 {
 	var s0, s1, s2, s3 int32
-	for i := 0; i < blockElements; i += 4 {
-		s0 += int32(q[i]) * int32(codes[i])
-		s1 += int32(q[i+1]) * int32(codes[i+1])
-		s2 += int32(q[i+2]) * int32(codes[i+2])
-		s3 += int32(q[i+3]) * int32(codes[i+3])
+	for len(codes) >= 4 && len(weights) >= 4 {
+		s0 += int32(weights[0]) * int32(codes[0])
+		s1 += int32(weights[1]) * int32(codes[1])
+		s2 += int32(weights[2]) * int32(codes[2])
+		s3 += int32(weights[3]) * int32(codes[3])
+		weights, codes = weights[4:], codes[4:]
 	}
 	return s0 + s1 + s2 + s3
+}
+
+func sumCodes(codes []int8) int32 {
+	s := int32(0)
+	for _, code := range codes {
+		s += int32(code)
+	}
+	return s
 }
 
 // dotFloats is the same for weights without blocks.

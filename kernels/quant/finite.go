@@ -1,9 +1,6 @@
 package quant
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // CheckFinite fails when a weight, a scale or a minimum in data is NaN or
 // infinite, naming the first such element, or block and its part. data holds
@@ -26,13 +23,13 @@ func CheckFinite(t Type, data []byte) error {
 	case BF16:
 		return checkLanes(t, data, 2, bf16Exponent)
 	}
-	le := binary.LittleEndian
+	parts := [2]string{"scale", "minimum"}
+	halves := t.layoutOf().halves
 	for b := 0; b < len(data); b += size {
-		if le.Uint16(data[b:])&f16Exponent == f16Exponent {
-			return fmt.Errorf("quant: the scale of block %d of %v is not finite", b/size, t)
-		}
-		if t == Q4_1 && le.Uint16(data[b+2:])&f16Exponent == f16Exponent {
-			return fmt.Errorf("quant: the minimum of block %d of %v is not finite", b/size, t)
+		for i, at := range halves {
+			if le.Uint16(data[b+at:])&f16Exponent == f16Exponent {
+				return fmt.Errorf("quant: the %s of block %d of %v is not finite", parts[i], b/size, t)
+			}
 		}
 	}
 	return nil
@@ -51,7 +48,7 @@ func checkLanes(t Type, data []byte, width int, exponent uint64) error {
 	whole := len(data) &^ 7
 	first := whole
 	for i := 0; i < whole; i += 8 {
-		if (binary.LittleEndian.Uint64(data[i:])&exponent+unit)&signs != 0 {
+		if (le.Uint64(data[i:])&exponent+unit)&signs != 0 {
 			first = i
 			break
 		}
@@ -59,7 +56,7 @@ func checkLanes(t Type, data []byte, width int, exponent uint64) error {
 	for i := first; i < len(data); i += width {
 		var lane [8]byte
 		copy(lane[:], data[i:i+width])
-		if (binary.LittleEndian.Uint64(lane[:])&exponent+unit)&(signs&-signs) != 0 {
+		if (le.Uint64(lane[:])&exponent+unit)&(signs&-signs) != 0 {
 			return fmt.Errorf("quant: element %d of %v is not finite", i/width, t)
 		}
 	}

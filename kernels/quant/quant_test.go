@@ -10,7 +10,9 @@ import (
 	"testing"
 )
 
-var supported = []Type{F32, F16, BF16, Q8_0, Q4_0, Q4_1}
+var blockTypes = []Type{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS}
+
+var supported = append([]Type{F32, F16, BF16}, blockTypes...)
 
 func TestTable(t *testing.T) {
 	for _, c := range []struct {
@@ -21,7 +23,7 @@ func TestTable(t *testing.T) {
 		supported       bool
 	}{
 		{F32, "F32", 0, 1, 4, true}, {F16, "F16", 1, 1, 2, true}, {Q4_0, "Q4_0", 2, 32, 18, true}, {Q4_1, "Q4_1", 3, 32, 20, true},
-		{Q8_0, "Q8_0", 8, 32, 34, true}, {BF16, "BF16", 30, 1, 2, true}, {Q6_K, "Q6_K", 14, 256, 210, false}, {99, "type 99", 99, 0, 0, false},
+		{Q8_0, "Q8_0", 8, 32, 34, true}, {BF16, "BF16", 30, 1, 2, true}, {Q6_K, "Q6_K", 14, 256, 210, true}, {Q8_K, "Q8_K", 15, 256, 292, false}, {99, "type 99", 99, 0, 0, false},
 		{math.MaxUint32, "type 4294967295", math.MaxUint32, 0, 0, false},
 	} {
 		if c.t.String() != c.name || uint32(c.t) != c.number || c.t.BlockElements() != c.elements || c.t.BlockBytes() != c.bytes ||
@@ -36,7 +38,7 @@ func TestRowBytes(t *testing.T) {
 		t           Type
 		cols, bytes int // bytes 0: an error
 	}{{F32, 3, 12}, {F16, 3, 6}, {BF16, 1, 2}, {Q8_0, 64, 68}, {Q4_0, 32, 18}, {Q4_1, 96, 60}, {Q8_0, 33, 0}, {Q8_0, 0, 0}, {F32, -1, 0},
-		{Q6_K, 256, 0}, {F32, 1 << 28, 1 << 30}, {F32, 1<<28 + 1, 0}, {77, 32, 0}} {
+		{Q6_K, 512, 420}, {Q6_K, 128, 0}, {Q8_K, 256, 0}, {F32, 1 << 28, 1 << 30}, {F32, 1<<28 + 1, 0}, {77, 32, 0}} {
 		got, err := RowBytes(c.t, c.cols)
 		if got != c.bytes || (err == nil) != (c.bytes > 0) {
 			t.Errorf("RowBytes(%v, %d) = %d, %v, want %d", c.t, c.cols, got, err, c.bytes)
@@ -90,8 +92,8 @@ func TestDequantise(t *testing.T) {
 func TestQuantise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, typ := range supported {
-		row := make([]float32, 96)
-		for i := range row[:64] {
+		row := make([]float32, 3*max(32, typ.BlockElements()))
+		for i := range row[:len(row)*2/3] {
 			row[i] = 2*rng.Float32() - 1
 		}
 		data := Quantise(typ, row)
@@ -101,7 +103,8 @@ func TestQuantise(t *testing.T) {
 		got := make([]float32, len(row))
 		Dequantise(typ, got, data)
 		// Q4_0's far end may be 7 steps off where the other sign was 8.
-		tolerance := map[Type]float64{F32: 0, F16: 1e-3, BF16: 4e-3, Q8_0: 5e-3, Q4_0: 0.13, Q4_1: 0.07}[typ]
+		tolerance := map[Type]float64{F32: 0, F16: 1e-3, BF16: 4e-3, Q8_0: 5e-3, Q4_0: 0.13, Q4_1: 0.07,
+			Q5_0: 0.065, Q5_1: 0.034, Q2_K: 0.46, Q3_K: 0.27, Q4_K: 0.09, Q5_K: 0.05, Q6_K: 0.035, IQ4_NL: 0.13, IQ4_XS: 0.15}[typ]
 		for i := range row {
 			if d := math.Abs(float64(row[i] - got[i])); d > tolerance {
 				t.Errorf("%v: element %d was %v, is %v", typ, i, row[i], got[i])
@@ -125,7 +128,7 @@ func TestQuantise(t *testing.T) {
 // TestCheckFinite plants infinities and NaN at each element or block.
 func TestCheckFinite(t *testing.T) {
 	for _, typ := range supported {
-		row := make([]float32, 96)
+		row := make([]float32, 3*max(32, typ.BlockElements()))
 		for i := range row {
 			row[i] = float32(i) - 40
 		}
@@ -142,10 +145,12 @@ func TestCheckFinite(t *testing.T) {
 					case BF16:
 						binary.LittleEndian.PutUint16(data[b*size:], uint16(sign<<15|0x7F80|mantissa))
 					default:
-						binary.LittleEndian.PutUint16(data[b*size:], uint16(sign<<15|0x7C00|mantissa))
+						at := b * size
 						if typ != F16 {
+							at += typ.Halves()[0]
 							part = fmt.Sprintf("scale of block %d", b)
 						}
+						binary.LittleEndian.PutUint16(data[at:], uint16(sign<<15|0x7C00|mantissa))
 					}
 					if err := CheckFinite(typ, data); err == nil || !strings.Contains(err.Error(), part) {
 						t.Errorf("%v, %s: %v", typ, part, err)
@@ -157,13 +162,19 @@ func TestCheckFinite(t *testing.T) {
 			t.Errorf("%v: accepted part of a block", typ)
 		}
 	}
-	data := Quantise(Q4_1, make([]float32, 64))
-	data[20+3] = 0x7E
-	if err := CheckFinite(Q4_1, data); err == nil || !strings.Contains(err.Error(), "minimum of block 1") {
-		t.Errorf("NaN minimum: %v", err)
+	for _, typ := range blockTypes {
+		if !typ.HasMinimums() {
+			continue
+		}
+		size := typ.BlockBytes()
+		data := make([]byte, 2*size)
+		data[size+typ.Halves()[1]+1] = 0x7E
+		if err := CheckFinite(typ, data); err == nil || !strings.Contains(err.Error(), "minimum of block 1") {
+			t.Errorf("%v, NaN minimum: %v", typ, err)
+		}
 	}
-	if err := CheckFinite(Q6_K, nil); err == nil {
-		t.Error("accepted Q6_K")
+	if err := CheckFinite(Q8_K, nil); err == nil {
+		t.Error("accepted Q8_K")
 	}
 	if err := CheckFinite(F32, []byte{255, 255, 0x7F, 0x7F}); err != nil {
 		t.Errorf("largest f32: %v", err)

@@ -1,7 +1,6 @@
 package quant
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -18,7 +17,6 @@ func Quantise(t Type, row []float32) []byte {
 		panic(fmt.Sprintf("quant: internal error: %v", err))
 	}
 	out := make([]byte, 0, size)
-	le := binary.LittleEndian
 	switch t {
 	case F32:
 		for _, x := range row {
@@ -33,55 +31,112 @@ func Quantise(t Type, row []float32) []byte {
 			out = le.AppendUint16(out, canon.ToBF16(x))
 		}
 	default:
-		for b := 0; b < len(row); b += blockElements {
-			out = appendBlock(out, t, row[b:][:blockElements])
+		l := t.layoutOf()
+		out = out[:size]
+		var b Block
+		for i := range len(row) / l.elements {
+			x := row[i*l.elements:][:l.elements]
+			if l.superblock() {
+				l.chooseSuperblock(&b, x)
+			} else {
+				l.chooseBlock(&b, x)
+			}
+			PackBlock(t, out[i*t.BlockBytes():][:t.BlockBytes()], &b)
 		}
 	}
 	return out
 }
 
-// appendBlock spans the block's range: Q8_0 and Q4_0 by the value farthest
-// from zero, which becomes 127 or -8, Q4_1 from its minimum to its maximum.
-func appendBlock(out []byte, t Type, x []float32) []byte {
-	low, high := x[0], x[0]
+// extent is the range of x, and the value farthest from zero.
+func extent(x []float32) (low, high, far float32) {
+	low, high = x[0], x[0]
 	for _, v := range x {
 		low, high = min(low, v), max(high, v)
 	}
-	far := high
 	if -low > high {
-		far = low
+		return low, high, low
 	}
-	d, m, floor, ceiling := far/127, float32(0), int32(-127), int32(127)
-	switch t {
-	case Q4_0:
-		d, floor, ceiling = far/-8, -8, 7
-	case Q4_1:
-		d, m, floor, ceiling = (high-low)/15, low, 0, 15
+	return low, high, high
+}
+
+// chooseBlock spans the block's range: with a minimum from end to end, else by
+// the value farthest from zero, which becomes the code farthest from it (127 in
+// Q8_0, which leaves -128 alone).
+func (l *layout) chooseBlock(b *Block, x []float32) {
+	low, high, far := extent(x)
+	b.D, b.M = far/float32(l.low), 0
+	switch {
+	case l.minimums():
+		b.D, b.M = (high-low)/float32(l.high), low
+	case l.high == 127:
+		b.D = far / 127
 	}
-	r := float32(0)
-	if d != 0 {
-		r = 1 / d
-	}
-	out = binary.LittleEndian.AppendUint16(out, canon.ToF16(d))
-	if t == Q4_1 {
-		out = binary.LittleEndian.AppendUint16(out, canon.ToF16(m))
-	}
-	var q [blockElements]int32
-	for i, v := range x {
-		// r overflows for a subnormal d; the clamp keeps such blocks legal.
-		scaled := min(max(float32((v-m)*r), -128), 128)
-		q[i] = min(max(canon.RNE(scaled), floor), ceiling)
-	}
-	for i := range blockElements {
-		if t == Q8_0 {
-			out = append(out, byte(q[i]))
-		} else if i < blockElements/2 {
-			bias := int32(0)
-			if t == Q4_0 {
-				bias = 8
-			}
-			out = append(out, byte(q[i]+bias)|byte(q[i+16]+bias)<<4)
+	l.chooseWeights(b.Weights[:len(x)], x, reciprocal(b.D), b.M)
+}
+
+// chooseSuperblock does the same for each sub-block, and expresses the scales
+// and minimums that it would like in the superblock's.
+func (l *layout) chooseSuperblock(b *Block, x []float32) {
+	var scales, minimums [subBlocksMax]float32
+	n := len(x) / l.sub
+	for j := range n {
+		low, high, far := extent(x[j*l.sub:][:l.sub])
+		scales[j] = far / float32(l.low)
+		if l.minimums() {
+			low, high = min(low, 0), max(high, 0)
+			scales[j], minimums[j] = (high-low)/float32(l.high), -low
 		}
 	}
-	return out
+	_, _, far := extent(scales[:n])
+	b.D, b.M = far/float32(l.scaleLow), 0
+	if l.minimums() {
+		_, most, _ := extent(minimums[:n])
+		b.D, b.M = far/float32(l.scaleHigh), half(most/float32(l.minimumHigh))
+	}
+	b.D = half(b.D)
+	for j := range n {
+		b.Scales[j] = int8(nearest(float32(scales[j]*reciprocal(b.D)), l.scaleLow, l.scaleHigh))
+		b.Minimums[j] = uint8(nearest(float32(minimums[j]*reciprocal(b.M)), 0, l.minimumHigh))
+		d, m := float32(b.D*float32(b.Scales[j])), float32(b.M*float32(b.Minimums[j]))
+		l.chooseWeights(b.Weights[j*l.sub:][:l.sub], x[j*l.sub:], reciprocal(d), -m)
+	}
+}
+
+// chooseWeights finds the weights nearest to (x - m) · r.
+func (l *layout) chooseWeights(weights []int8, x []float32, r, m float32) {
+	for i := range weights {
+		scaled := float32((x[i] - m) * r)
+		w := nearest(scaled, l.low, l.high)
+		if l.codebook != nil {
+			best := l.codebook[0]
+			for _, c := range l.codebook {
+				if distance(scaled, c) < distance(scaled, best) {
+					best = c
+				}
+			}
+			w = int32(best)
+		}
+		weights[i] = int8(w)
+	}
+}
+
+func distance(x float32, c int8) float32 {
+	d := x - float32(c)
+	return max(d, -d)
+}
+
+// half is x rounded to f16.
+func half(x float32) float32 { return canon.FromF16(canon.ToF16(x)) }
+
+// reciprocal is 0 of 0: the codes of such a block are all alike.
+func reciprocal(d float32) float32 {
+	if d == 0 {
+		return 0
+	}
+	return 1 / d
+}
+
+// nearest is the integer from low to high nearest to x, which may be infinite.
+func nearest(x float32, low, high int32) int32 {
+	return min(max(canon.RNE(min(max(x, -256), 256)), low), high)
 }

@@ -54,65 +54,70 @@ const (
 )
 
 // format is one row of the table: a block holds elements values in bytes bytes.
-// Zero sizes mean that the format is known by name only.
+// Zero sizes mean that the format is known by name only. What the kernels
+// compute with is floating or has a layout.
 type format struct {
-	name      string
-	elements  int
-	bytes     int
-	supported bool
+	name     string
+	elements int
+	bytes    int
+	floating bool
+	layout   *layout
 }
 
 var formats = [...]format{
-	F32:     {"F32", 1, 4, true},
-	F16:     {"F16", 1, 2, true},
-	Q4_0:    {"Q4_0", 32, 18, true},
-	Q4_1:    {"Q4_1", 32, 20, true},
-	4:       {"Q4_2 (removed from ggml)", 0, 0, false},
-	5:       {"Q4_3 (removed from ggml)", 0, 0, false},
-	Q5_0:    {"Q5_0", 32, 22, false},
-	Q5_1:    {"Q5_1", 32, 24, false},
-	Q8_0:    {"Q8_0", 32, 34, true},
-	Q8_1:    {"Q8_1", 32, 36, false},
-	Q2_K:    {"Q2_K", 256, 84, false},
-	Q3_K:    {"Q3_K", 256, 110, false},
-	Q4_K:    {"Q4_K", 256, 144, false},
-	Q5_K:    {"Q5_K", 256, 176, false},
-	Q6_K:    {"Q6_K", 256, 210, false},
-	Q8_K:    {"Q8_K", 256, 292, false},
-	IQ2_XXS: {"IQ2_XXS", 256, 66, false},
-	IQ2_XS:  {"IQ2_XS", 256, 74, false},
-	IQ3_XXS: {"IQ3_XXS", 256, 98, false},
-	IQ1_S:   {"IQ1_S", 256, 50, false},
-	IQ4_NL:  {"IQ4_NL", 32, 18, false},
-	IQ3_S:   {"IQ3_S", 256, 110, false},
-	IQ2_S:   {"IQ2_S", 256, 82, false},
-	IQ4_XS:  {"IQ4_XS", 256, 136, false},
-	I8:      {"I8", 1, 1, false},
-	I16:     {"I16", 1, 2, false},
-	I32:     {"I32", 1, 4, false},
-	I64:     {"I64", 1, 8, false},
-	F64:     {"F64", 1, 8, false},
-	IQ1_M:   {"IQ1_M", 256, 56, false},
-	BF16:    {"BF16", 1, 2, true},
-	31:      {"Q4_0_4_4 (removed from ggml)", 0, 0, false},
-	32:      {"Q4_0_4_8 (removed from ggml)", 0, 0, false},
-	33:      {"Q4_0_8_8 (removed from ggml)", 0, 0, false},
-	TQ1_0:   {"TQ1_0", 256, 54, false},
-	TQ2_0:   {"TQ2_0", 256, 66, false},
-	36:      {"IQ4_NL_4_4 (removed from ggml)", 0, 0, false},
-	37:      {"IQ4_NL_4_8 (removed from ggml)", 0, 0, false},
-	38:      {"IQ4_NL_8_8 (removed from ggml)", 0, 0, false},
-	MXFP4:   {"MXFP4", 32, 17, false},
-	NVFP4:   {"NVFP4", 0, 0, false},
-	Q1_0:    {"Q1_0", 0, 0, false},
-	Q2_0:    {"Q2_0", 0, 0, false},
+	F32:     {name: "F32", elements: 1, bytes: 4, floating: true},
+	F16:     {name: "F16", elements: 1, bytes: 2, floating: true},
+	Q4_0:    {name: "Q4_0", elements: 32, bytes: 18, layout: &layoutQ4_0},
+	Q4_1:    {name: "Q4_1", elements: 32, bytes: 20, layout: &layoutQ4_1},
+	4:       {name: "Q4_2 (removed from ggml)"},
+	5:       {name: "Q4_3 (removed from ggml)"},
+	Q5_0:    {name: "Q5_0", elements: 32, bytes: 22, layout: &layoutQ5_0},
+	Q5_1:    {name: "Q5_1", elements: 32, bytes: 24, layout: &layoutQ5_1},
+	Q8_0:    {name: "Q8_0", elements: 32, bytes: 34, layout: &layoutQ8_0},
+	Q8_1:    {name: "Q8_1", elements: 32, bytes: 36},
+	Q2_K:    {name: "Q2_K", elements: 256, bytes: 84, layout: &layoutQ2_K},
+	Q3_K:    {name: "Q3_K", elements: 256, bytes: 110, layout: &layoutQ3_K},
+	Q4_K:    {name: "Q4_K", elements: 256, bytes: 144, layout: &layoutQ4_K},
+	Q5_K:    {name: "Q5_K", elements: 256, bytes: 176, layout: &layoutQ5_K},
+	Q6_K:    {name: "Q6_K", elements: 256, bytes: 210, layout: &layoutQ6_K},
+	Q8_K:    {name: "Q8_K", elements: 256, bytes: 292},
+	IQ2_XXS: {name: "IQ2_XXS", elements: 256, bytes: 66},
+	IQ2_XS:  {name: "IQ2_XS", elements: 256, bytes: 74},
+	IQ3_XXS: {name: "IQ3_XXS", elements: 256, bytes: 98},
+	IQ1_S:   {name: "IQ1_S", elements: 256, bytes: 50},
+	IQ4_NL:  {name: "IQ4_NL", elements: 32, bytes: 18, layout: &layoutIQ4_NL},
+	IQ3_S:   {name: "IQ3_S", elements: 256, bytes: 110},
+	IQ2_S:   {name: "IQ2_S", elements: 256, bytes: 82},
+	IQ4_XS:  {name: "IQ4_XS", elements: 256, bytes: 136, layout: &layoutIQ4_XS},
+	I8:      {name: "I8", elements: 1, bytes: 1},
+	I16:     {name: "I16", elements: 1, bytes: 2},
+	I32:     {name: "I32", elements: 1, bytes: 4},
+	I64:     {name: "I64", elements: 1, bytes: 8},
+	F64:     {name: "F64", elements: 1, bytes: 8},
+	IQ1_M:   {name: "IQ1_M", elements: 256, bytes: 56},
+	BF16:    {name: "BF16", elements: 1, bytes: 2, floating: true},
+	31:      {name: "Q4_0_4_4 (removed from ggml)"},
+	32:      {name: "Q4_0_4_8 (removed from ggml)"},
+	33:      {name: "Q4_0_8_8 (removed from ggml)"},
+	TQ1_0:   {name: "TQ1_0", elements: 256, bytes: 54},
+	TQ2_0:   {name: "TQ2_0", elements: 256, bytes: 66},
+	36:      {name: "IQ4_NL_4_4 (removed from ggml)"},
+	37:      {name: "IQ4_NL_4_8 (removed from ggml)"},
+	38:      {name: "IQ4_NL_8_8 (removed from ggml)"},
+	MXFP4:   {name: "MXFP4", elements: 32, bytes: 17},
+	NVFP4:   {name: "NVFP4"},
+	Q1_0:    {name: "Q1_0"},
+	Q2_0:    {name: "Q2_0"},
 }
 
-func (t Type) format() format {
+func (f *format) supported() bool { return f.floating || f.layout != nil }
+
+// format is the row of t. Unknown numbers have an empty one.
+func (t Type) format() *format {
 	if uint64(t) < uint64(len(formats)) {
-		return formats[t]
+		return &formats[t]
 	}
-	return format{}
+	return &format{}
 }
 
 // String is ggml's name of the type, or "type N" for a number it does not use.
@@ -130,14 +135,14 @@ func (t Type) BlockElements() int { return t.format().elements }
 func (t Type) BlockBytes() int { return t.format().bytes }
 
 // Supported says whether the kernels compute with this type.
-func (t Type) Supported() bool { return t.format().supported }
+func (t Type) Supported() bool { return t.format().supported() }
 
 // SupportedNames lists the supported types in the order of their numbers, for
 // error messages.
 func SupportedNames() string {
 	var names []string
-	for _, f := range formats {
-		if f.supported {
+	for i := range formats {
+		if f := &formats[i]; f.supported() {
 			names = append(names, f.name)
 		}
 	}
@@ -148,7 +153,7 @@ func SupportedNames() string {
 // type is not supported or cols is not a positive multiple of the block.
 func RowBytes(t Type, cols int) (int, error) {
 	f := t.format()
-	if !f.supported {
+	if !f.supported() {
 		return 0, fmt.Errorf("quant: %v is not supported (supported: %s)", t, SupportedNames())
 	}
 	if cols <= 0 || cols%f.elements != 0 {

@@ -10,9 +10,6 @@ import (
 	"verbatim/kernels/quant"
 )
 
-// blockElements is the length of a block of all supported block formats.
-const blockElements = 32
-
 // MatMul is section 5 of SPEC.md.
 func (Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src kernels.Buffer, rows int) {
 	for r := range rows {
@@ -40,34 +37,71 @@ func (Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src kernel
 // DotBlocks is the product of a row of block-quantised weights with the
 // activation codes of a vector.
 func DotBlocks(t quant.Type, weights []byte, codes []int8, dx []float32) float32 {
-	const segmentBlocks = kernels.SegmentElements / blockElements
-	size := t.BlockBytes()
-	blocks := len(codes) / blockElements
+	size, elements := t.BlockBytes(), t.BlockElements()
+	var b quant.Block
 	y := float32(0)
-	for s := range dx {
+	for s, d := range dx {
+		first := s * kernels.SegmentElements
+		end := min(first+kernels.SegmentElements, len(codes))
 		total := float32(0)
-		for b := s * segmentBlocks; b < min((s+1)*segmentBlocks, blocks); b++ {
-			total = dotBlock(total, t, weights[b*size:][:size], codes[b*blockElements:][:blockElements])
+		if elements > kernels.SegmentElements {
+			quant.UnpackBlock(t, &b, weights[first/elements*size:][:size])
+			total = dotSegment(t, &b, first%elements, codes[first:end])
+		} else {
+			for i := first; i < end; i += elements {
+				quant.UnpackBlock(t, &b, weights[i/elements*size:][:size])
+				total = dotBlock(total, t, &b, codes[i:i+elements])
+			}
 		}
-		y = canon.FMA(total, dx[s], y)
+		y = canon.FMA(total, d, y)
 	}
 	return y
 }
 
 // dotBlock adds one block's product to total.
-func dotBlock(total float32, t quant.Type, block []byte, codes []int8) float32 {
-	var q [blockElements]int8
-	d, m := quant.UnpackBlock(t, &q, block)
-	isum, xsum := int32(0), int32(0)
-	for i, code := range codes {
-		isum += int32(q[i]) * int32(code)
-		xsum += int32(code)
-	}
-	total = canon.FMA(float32(isum), d, total)
-	if t == quant.Q4_1 {
-		total = canon.FMA(float32(xsum), m, total)
+func dotBlock(total float32, t quant.Type, b *quant.Block, codes []int8) float32 {
+	isum, xsum := dot(b.Weights[:], codes), sum(codes)
+	total = canon.FMA(float32(isum), b.D, total)
+	if t.HasMinimums() {
+		total = canon.FMA(float32(xsum), b.M, total)
 	}
 	return total
+}
+
+// dotSegment is the product of a segment that is part of a superblock, from its
+// element first on.
+func dotSegment(t quant.Type, b *quant.Block, first int, codes []int8) float32 {
+	sub, fold := t.SubBlockElements(), t.FoldElements()
+	total, msum := float32(0), int32(0)
+	for f := 0; f < len(codes); f += fold {
+		isum := int32(0)
+		for i := f; i < f+fold; i += sub {
+			j, part := (first+i)/sub, codes[i:i+sub]
+			isum += int32(b.Scales[j]) * dot(b.Weights[first+i:], part)
+			msum += int32(b.Minimums[j]) * sum(part)
+		}
+		total = canon.FMA(float32(isum), b.D, total)
+	}
+	if t.HasMinimums() {
+		total = canon.FMA(float32(-msum), b.M, total)
+	}
+	return total
+}
+
+func dot(weights, codes []int8) int32 {
+	s := int32(0)
+	for i, code := range codes {
+		s += int32(weights[i]) * int32(code)
+	}
+	return s
+}
+
+func sum(codes []int8) int32 {
+	s := int32(0)
+	for _, code := range codes {
+		s += int32(code)
+	}
+	return s
 }
 
 // DotFloats is the product of a row of F32, F16 or BF16 weights with x.

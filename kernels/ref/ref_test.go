@@ -24,7 +24,7 @@ func TestConstructorsRefuse(t *testing.T) {
 		{quant.Q8_0, 2, 64, 135, false, "a byte short"},
 		{quant.Q8_0, 2, 64, 137, false, "a byte too many"},
 		{quant.Q8_0, 2, 33, 72, false, "part of a block"},
-		{quant.Q6_K, 1, 256, 210, false, "an unsupported type"},
+		{quant.Q8_K, 1, 256, 292, false, "an unsupported type"},
 		{quant.F32, 0, 4, 0, false, "no rows"},
 		{quant.F32, -1, 4, 0, false, "negative rows"},
 		{quant.F32, 1, 0, 0, false, "no columns"},

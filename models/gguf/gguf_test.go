@@ -195,7 +195,7 @@ func TestBadFilesAreRefusedByName(t *testing.T) {
 		{"dimension 0", tensors(f32("t", 1, 0)), `tensor "t" has dimension 1 of size 0`},
 		{"dimension above int32", tensors(f32("t", 1<<31)), "of size 2147483648"},
 		{"product overflows", tensors(f32("t", 1<<20, 1<<30, 1<<30, 1<<30)), "overflow"},
-		{"unsupported type", patch(t, file, "two", 4+8, le32(uint32(quant.Q6_K))), `tensor "two" has type Q6_K, which is not supported (supported: F32`},
+		{"unsupported type", patch(t, file, "two", 4+8, le32(uint32(quant.Q8_K))), `tensor "two" has type Q8_K, which is not supported (supported: F32`},
 		{"type of the future", patch(t, file, "two", 4+8, le32(4711)), "type 4711"},
 		{"ragged row", patch(t, file, "two", 4, le64(63)), `a row of 63 values is not a positive multiple of the 32`},
 		{"misaligned offset", patch(t, file, "two", 4+8+4, le64(33)), `tensor "two" has offset 33, which is not a multiple`},
