@@ -261,6 +261,13 @@ func TestUnusable(t *testing.T) {
 	}
 	flipped := bytes.Clone(single)
 	flipped[60] ^= 1
+	statement := receipt.Statement{Transcript: all[1].Receipt.Inferences[0].Transcript}
+	statement.Sign(cutest.Key())
+	statement.Build = "another"
+	forgedStatement, err := statement.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name     string
 		evidence []byte
@@ -279,6 +286,7 @@ func TestUnusable(t *testing.T) {
 		{"forged receipt", flipped, replay.Options{}, "signature"},
 		{"half a receipt", single[:40], replay.Options{}, "too early"},
 		{"JSON", []byte(`{"a":1}`), replay.Options{}, "unknown field"},
+		{"forged statement", forgedStatement, replay.Options{}, "signature"},
 		{"transcript without engines", []byte("verbatim-transcript/1\n"), replay.Options{}, "transcript"},
 	} {
 		report := verify(t, test.evidence, test.options)
@@ -343,9 +351,15 @@ func TestTranscriptAlone(t *testing.T) {
 		if err = errors.Join(err, jsonErr); err != nil {
 			t.Fatal(err)
 		}
-		for _, evidence := range [][]byte{encoded, asJSON} {
+		statement := receipt.Statement{Transcript: encoded}
+		statement.Sign(cutest.Key())
+		asStatement, err := statement.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, evidence := range map[string][]byte{"": encoded, "JSON": asJSON, replay.KindStatement: asStatement} {
 			report := verify(t, evidence, replay.Options{Engines: engines(model{})})
-			if report.Verdict != test.verdict || report.Kind != replay.KindTranscript {
+			if signed := kind == replay.KindStatement; report.Verdict != test.verdict || (report.Kind == kind) != signed || (len(report.Signers) == 1) != signed {
 				t.Errorf("%+v, want %s", report, test.verdict)
 			}
 			if d := report.Divergence; d != nil && (d.Token != 3 || d.What != "transcript.output_tokens") {

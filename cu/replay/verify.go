@@ -3,10 +3,12 @@ package replay
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/eval"
@@ -29,6 +31,7 @@ const (
 const (
 	KindLog        = "log"
 	KindReceipt    = "receipt"
+	KindStatement  = "statement"
 	KindTranscript = "transcript"
 )
 
@@ -69,8 +72,8 @@ func unusablef(format string, args ...any) error { return &unusable{fmt.Errorf(f
 // transcriptMagic begins the canonical encoding of a transcript.
 const transcriptMagic = "verbatim-transcript/"
 
-// Verify reads evidence of any kind and evaluates what it can: a log, a receipt, or a transcript in its canonical encoding
-// or in JSON. The error says that this machine failed; everything that can be said of the evidence is in the report.
+// Verify reads evidence of any kind and evaluates what it can: a log, a receipt, a statement, or a transcript in its
+// canonical encoding or in JSON. The error says that this machine failed; everything that can be said of the evidence is in the report.
 func Verify(ctx context.Context, from io.ReaderAt, size int64, options Options) (Report, error) {
 	v := &verifier{options: options, report: Report{Mode: "feed", Signers: []string{}}}
 	if options.Engines != nil {
@@ -110,6 +113,9 @@ func (v *verifier) verify(ctx context.Context, from io.ReaderAt, size int64) err
 	case bytes.HasPrefix(start, []byte(receipt.Magic[:7])):
 		v.report.Kind = KindReceipt
 		return v.whole(ctx, from, size, receipt.ReceiptBytesMax, v.receipt)
+	case bytes.HasPrefix(start, []byte(receipt.StatementMagic[:7])):
+		v.report.Kind = KindStatement
+		return v.whole(ctx, from, size, receipt.ReceiptBytesMax, v.statement)
 	case bytes.HasPrefix(start, []byte(transcriptMagic)), bytes.HasPrefix(bytes.TrimLeft(start, " \t\r\n"), []byte("{")):
 		v.report.Kind = KindTranscript
 		return v.whole(ctx, from, size, receipt.ReceiptBytesMax, v.transcript)
@@ -117,7 +123,7 @@ func (v *verifier) verify(ctx context.Context, from io.ReaderAt, size int64) err
 		v.report.Kind = KindLog
 		return v.log(ctx, from, size)
 	}
-	return unusablef("it begins with %q: neither a log, nor a receipt, nor a transcript", start)
+	return unusablef("it begins with %q: neither a log, nor a receipt, a statement or a transcript", start)
 }
 
 // whole reads a file of a limited size.
@@ -229,25 +235,26 @@ func (v *verifier) count(r *receipt.Receipt, inferences []eval.Inference) {
 	}
 }
 
-// signature checks who signed, and notes it.
+// signature checks who signed a receipt.
 func (v *verifier) signature(r *receipt.Receipt) error {
 	if err := r.Verify(); err != nil {
 		return &unusable{err}
 	}
-	trusted := len(v.options.Signers) == 0
-	for _, key := range v.options.Signers {
-		trusted = trusted || bytes.Equal(key, r.Signer[:])
+	if err := v.signer(r.Signer[:]); err != nil {
+		return unusablef("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
 	}
-	signer := receipt.Digest(r.Signer).String()
-	if !trusted {
-		return unusablef("receipt %d (process %s, nonce %d): signed by %s, who is not trusted", r.Sequence, r.Process, r.Nonce, signer)
+	return nil
+}
+
+// signer checks that a signer is trusted, and notes it.
+func (v *verifier) signer(public []byte) error {
+	name := hex.EncodeToString(public)
+	if len(v.options.Signers) > 0 && !slices.ContainsFunc(v.options.Signers, func(key []byte) bool { return bytes.Equal(key, public) }) {
+		return fmt.Errorf("signed by %s, who is not trusted", name)
 	}
-	for _, known := range v.report.Signers {
-		if known == signer {
-			return nil
-		}
+	if !slices.Contains(v.report.Signers, name) {
+		v.report.Signers = append(v.report.Signers, name)
 	}
-	v.report.Signers = append(v.report.Signers, signer)
 	return nil
 }
 
@@ -282,7 +289,26 @@ func (v *verifier) receipt(ctx context.Context, encoded []byte) error {
 	return nil
 }
 
-// transcript verifies the record of one inference, which nobody has signed.
+// statement verifies a signed transcript.
+func (v *verifier) statement(ctx context.Context, encoded []byte) error {
+	s, err := receipt.DecodeStatement(encoded)
+	if err == nil {
+		err = s.Verify()
+	}
+	if err == nil {
+		err = v.signer(s.Signer[:])
+	}
+	if err != nil {
+		return &unusable{err}
+	}
+	t, err := transcript.Decode(s.Transcript)
+	if err != nil {
+		return &unusable{err}
+	}
+	return v.inference(ctx, t)
+}
+
+// transcript verifies the record of one inference.
 func (v *verifier) transcript(ctx context.Context, encoded []byte) error {
 	t := new(transcript.Transcript)
 	var err error
@@ -294,6 +320,11 @@ func (v *verifier) transcript(ctx context.Context, encoded []byte) error {
 	if err != nil {
 		return &unusable{err}
 	}
+	return v.inference(ctx, t)
+}
+
+// inference verifies a transcript that belongs to no evaluation.
+func (v *verifier) inference(ctx context.Context, t *transcript.Transcript) error {
 	if v.options.Engines == nil {
 		return unusablef("a transcript alone can only be recomputed")
 	}
