@@ -88,7 +88,7 @@ func (p *product) run(item, worker int) {
 func (p *product) tile(m *matrix, out []float32, tile, worker int) {
 	first := tile * tileRows
 	n := min(tileRows, m.rows-first)
-	if !p.level.packs() {
+	if !p.level.packs(m.t) {
 		p.plain(m, out, first, n, worker)
 		return
 	}
