@@ -28,11 +28,14 @@ type workload struct {
 
 var blockTypes = []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_1}
 
-// workloads are the operators at the size of a model: wide rows of weights, cols columns, depth positions.
-func workloads(wide, cols, depth int) []workload {
+// workloads are the operators at the size of a model: wide rows of weights, cols columns, depth positions; and a matrix
+// of streamed bytes, more than caches hold, for a single row.
+func workloads(streamed, wide, cols, depth int) []workload {
 	var list []workload
 	for _, t := range append(blockTypes, quant.F16, quant.BF16, quant.F32) {
-		for _, rows := range []int{1, 4, 16, 128} {
+		rowBytes, _ := quant.RowBytes(t, cols)
+		list = append(list, matMul(t, streamed/rowBytes, cols, 1))
+		for _, rows := range []int{4, 16, 128} {
 			list = append(list, matMul(t, wide, cols, rows))
 		}
 	}
@@ -151,7 +154,7 @@ func Benchmark(b *testing.B) {
 		limits := backend.MeasureLimits(64)
 		fmt.Printf("# %s, %d threads: reads %.1f GB/s, byte products %.0f G/s, float products %.0f G/s\n", level, backend.Threads(),
 			limits.ReadBytes/1e9, limits.ByteProducts/1e9, limits.Products/1e9)
-		for _, w := range workloads(8192, 2048, 2048) {
+		for _, w := range workloads(128<<20, 8192, 2048, 2048) {
 			b.Run(level+"/"+w.name, func(b *testing.B) {
 				run, output := w.setup(b, backend)
 				run()
@@ -184,7 +187,7 @@ func TestBenchmarks(t *testing.T) {
 	want := map[string]string{}
 	for _, level := range cpu.Levels() {
 		b := newBackend(t, 2, level)
-		for _, w := range workloads(65, 128, 65) {
+		for _, w := range workloads(20<<10, 65, 128, 65) {
 			run, output := w.setup(t, b)
 			run()
 			got := digest(t, b, output)

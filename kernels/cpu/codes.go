@@ -28,11 +28,10 @@ type activations struct {
 	level           *level
 }
 
-// rowCodes is a worker's scratch for the codes of a row.
+// rowCodes is a worker's scratch for the sums and scales of a row.
 type rowCodes struct {
-	codes []int8
-	sums  []int32
-	dx    []float32
+	sums []int32
+	dx   []float32
 }
 
 // resize returns a slice of n elements, s if it is long enough. Its contents are undefined.
@@ -53,7 +52,7 @@ func (a *activations) prepare(p *pool, src []float32, rows, cols int, block, flo
 		a.dx = resize(a.dx, rows*segments)
 		for i := range a.workers {
 			w := &a.workers[i]
-			w.codes, w.sums, w.dx = resize(w.codes, cols), resize(w.sums, blocks), resize(w.dx, segments)
+			w.sums, w.dx = resize(w.sums, blocks), resize(w.dx, segments)
 		}
 	}
 	if floating && a.group > 1 && rows > 1 {
@@ -91,15 +90,7 @@ func (a *activations) run(row, worker int) {
 		return
 	}
 	w := &a.workers[worker]
-	a.level.codes(w, x)
-	to := a.codes[first*a.cols+4*lane:]
-	if n == 1 {
-		copy(to, w.codes)
-	} else {
-		for i := 0; i < len(w.codes); i += 4 {
-			*(*[4]int8)(to[i*n:]) = [4]int8(w.codes[i:])
-		}
-	}
+	a.level.codes(w, x, a.codes[first*a.cols+4*lane:], 4*n)
 	base := first*(a.cols/blockElements) + lane
 	for b, sum := range w.sums {
 		a.bias8[base+b*n] = -128 * sum
@@ -112,13 +103,14 @@ func (a *activations) run(row, worker int) {
 	}
 }
 
-// codes is section 4 of SPEC.md.
-func (l *level) codes(w *rowCodes, x []float32) {
+// codes is section 4 of SPEC.md. Four codes are written every stride bytes.
+func (l *level) codes(w *rowCodes, x []float32, codes []int8, stride int) {
 	if l.encode == nil {
-		ref.Codes(w.codes, w.dx, x)
+		// Without assembly a group has one row.
+		ref.Codes(codes[:len(x)], w.dx, x)
 		for b := range w.sums {
 			w.sums[b] = 0
-			for _, code := range w.codes[b*blockElements:][:blockElements] {
+			for _, code := range codes[b*blockElements:][:blockElements] {
 				w.sums[b] += int32(code)
 			}
 		}
@@ -127,23 +119,21 @@ func (l *level) codes(w *rowCodes, x []float32) {
 	for s := range w.dx {
 		first := s * kernels.SegmentElements
 		end := min(first+kernels.SegmentElements, len(x))
-		b := first / blockElements
-		w.dx[s] = l.codeSegment(w.codes[first:end], w.sums[b:end/blockElements], x[first:end])
+		w.dx[s] = l.codeSegment(codes[first/4*stride:], stride, w.sums[first/blockElements:end/blockElements], x[first:end])
 	}
 }
 
-func (l *level) codeSegment(codes []int8, sums []int32, x []float32) (dx float32) {
+func (l *level) codeSegment(codes []int8, stride int, sums []int32, x []float32) (dx float32) {
 	largest := l.largest(&x[0], uint64(len(x)))
 	const infinity, tiny = 0x7F800000, 0x0F800000 // tiny: 2^-96
-	if largest >= infinity || largest < tiny {
-		clear(codes)
-		clear(sums)
-		if largest >= infinity {
-			return math.Float32frombits(0x7FC00000)
-		}
-		return 0
+	r, dx := float32(0), float32(0)
+	switch {
+	case largest >= infinity:
+		dx = math.Float32frombits(0x7FC00000)
+	case largest >= tiny:
+		a := math.Float32frombits(largest)
+		r, dx = 127/a, a/127
 	}
-	a := math.Float32frombits(largest)
-	l.encode(&codes[0], &sums[0], &x[0], 127/a, uint64(len(sums)))
-	return a / 127
+	l.encode(&codes[0], uint64(stride), &sums[0], &x[0], r, uint64(len(sums)))
+	return dx
 }

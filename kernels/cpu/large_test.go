@@ -19,7 +19,7 @@ func TestLargeMatMul(t *testing.T) {
 		rows, cols, batch int
 	}{
 		{quant.Q8_0, 40, 8192, 70}, // more activations than inputsBytesMax
-		{quant.Q4_0, 65, 4096, 13}, // more than one part of a tile
+		{quant.Q4_0, 65, 4096, 13},
 		{quant.Q4_1, 33, 2080, 19},
 		{quant.F16, 33, 4100, 27},
 		{quant.F32, 64, 2049, 55},

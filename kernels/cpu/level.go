@@ -54,7 +54,7 @@ type level struct {
 // said, 32; the methods of level do the rest.
 type vectors struct {
 	largest    func(x *float32, n uint64) uint32 // 32
-	encode     func(codes *int8, sums *int32, x *float32, r float32, blocks uint64)
+	encode     func(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)
 	sumSquares func(p, x *float32, n uint64) // 32
 	normalise  func(dst, x, w *float32, r float32, n uint64)
 	swiglu     func(dst, gate, up *float32, n uint64)

@@ -10,9 +10,9 @@ import (
 
 // Cache sizes that shape the loops. They change the speed only.
 const (
-	inputsBytesMax  = 512 << 10 // activations that stay in the second-level cache while weights pass by
-	weightsBytesMax = 24 << 10  // part of a tile that stays in the first-level cache while activations pass by
-	itemBytes       = 48 << 10  // weights that a thread takes at once
+	inputsBytesMax = 512 << 10 // activations that stay in the second-level cache while weights pass by
+	inputRowsMax   = 128       // their rows, so that their results with a tile stay in the first-level cache
+	itemBytes      = 48 << 10  // weights that a thread takes at once
 )
 
 // product is the task of a MatMul: tiles of the weights, all rows of the activations.
@@ -24,7 +24,7 @@ type product struct {
 	first   []int       // by weight: its first item
 	step    []int       // by weight: tiles an item
 	row     int         // of dst, where the inputs begin
-	ragged  [][]float32 // by worker: a tile's results, (group, tileRows)
+	results [][]float32 // by worker: a tile's results, (rows, tileRows)
 	plains  []plainRow  // by worker
 }
 
@@ -32,10 +32,10 @@ func (p *product) init(threads int) {
 	p.inputs.level = p.level
 	p.inputs.group = max(p.level.group, 1)
 	p.inputs.workers = make([]rowCodes, threads)
-	p.ragged = make([][]float32, threads)
+	p.results = make([][]float32, threads)
 	p.plains = make([]plainRow, threads)
-	for i := range p.ragged {
-		p.ragged[i] = make([]float32, p.inputs.group*tileRows)
+	for i := range p.results {
+		p.results[i] = make([]float32, inputRowsMax*tileRows)
 	}
 }
 
@@ -62,7 +62,8 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 	if floating {
 		rowBytes += 4 * cols
 	}
-	chunk := max(1, inputsBytesMax/(rowBytes*p.inputs.group)) * p.inputs.group
+	chunk := min(inputRowsMax, max(1, inputsBytesMax/rowBytes))
+	chunk = max(1, chunk/p.inputs.group) * p.inputs.group
 	x := src.(*buffer).x
 	for p.row = 0; p.row < rows; p.row += chunk {
 		n := min(chunk, rows-p.row)
@@ -92,58 +93,37 @@ func (p *product) tile(m *matrix, out []float32, tile, worker int) {
 		p.plain(m, out, first, n, worker)
 		return
 	}
+	// The functions write whole registers, and rows of out may lie where they evict each other: hence the scratch.
+	y := p.results[worker][:p.inputs.rows*tileRows]
+	clear(y)
+	for row := 0; row < p.inputs.rows; row += p.inputs.group {
+		p.group(m, y[row*tileRows:], n, row, tile)
+	}
 	for row := range p.inputs.rows {
-		clear(out[row*m.rows+first:][:n])
-	}
-	if n < tileRows {
-		// The functions write whole registers, so the rest of the tile goes through a scratch.
-		y := p.ragged[worker]
-		for row := 0; row < p.inputs.rows; row += p.inputs.group {
-			clear(y)
-			p.part(m, y, tileRows, n, row, tile, 0, m.cols)
-			_, rows := p.inputs.groupOf(row)
-			for r := range rows {
-				copy(out[(row+r)*m.rows+first:][:n], y[r*tileRows:])
-			}
-		}
-		return
-	}
-	step := m.cols
-	if p.inputs.rows > p.inputs.group {
-		segmentBytes := kernels.SegmentElements * tileRows * m.rowBytes / m.cols
-		step = max(1, weightsBytesMax/segmentBytes) * kernels.SegmentElements
-	}
-	for col := 0; col < m.cols; col += step {
-		for row := 0; row < p.inputs.rows; row += p.inputs.group {
-			p.part(m, out[row*m.rows+first:], m.rows, n, row, tile, col, min(step, m.cols-col))
-		}
+		copy(out[row*m.rows+first:][:n], y[row*tileRows:])
 	}
 }
 
-// part adds the product of n rows of a tile, cols columns from col, and one group of activations to y.
-func (p *product) part(m *matrix, y []float32, yStride, n, row, tile, col, cols int) {
-	first, rows := p.inputs.groupOf(row)
+// group adds the product of n rows of a tile and the group of activations that begins at row to y, (rows, tileRows).
+func (p *product) group(m *matrix, y []float32, n, row, tile int) {
 	a := &p.inputs
+	_, rows := a.groupOf(row)
 	w := m.weights[tile*m.tileWeights:]
 	if !m.blocks() {
 		f := p.level.floatFuncs(m.t)
 		size := m.t.BlockBytes()
-		x := &a.floatsOf(first, rows)[col*rows]
-		w = w[col*tileRows*size:]
+		x := &a.floatsOf(row, rows)[0]
 		for r := 0; r < n; r += f.matrixRows[rows-1] {
-			f.funcs[rows-1](&y[r], uint64(4*yStride), &w[r*size], x, uint64(cols), kernels.SegmentElements)
+			f.funcs[rows-1](&y[r], 4*tileRows, &w[r*size], x, uint64(m.cols), kernels.SegmentElements)
 		}
 		return
 	}
 	f, sums := p.level.blockFuncs(m.t, a)
-	blocks, block := m.cols/blockElements, col/blockElements
-	d := m.scales[tile*m.tileScales+block*scaleBytesOf(m.t)*tileRows:]
-	w = w[col/blockElements*(m.tileWeights/blocks):]
-	x := &a.codes[first*m.cols+col*rows]
-	s := &sums[first*blocks+block*rows]
-	dx := &a.dx[first*ref.Segments(m.cols)+col/kernels.SegmentElements*rows]
+	blocks := m.cols / blockElements
+	d := m.scales[tile*m.tileScales:]
+	x, s, dx := &a.codes[row*m.cols], &sums[row*blocks], &a.dx[row*ref.Segments(m.cols)]
 	for r := 0; r < n; r += f.matrixRows[rows-1] {
-		f.funcs[rows-1](&y[r], uint64(4*yStride), &w[4*r], &d[2*r], x, s, dx, uint64(cols/blockElements), segmentBlocks)
+		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, s, dx, uint64(blocks), segmentBlocks)
 	}
 }
 

@@ -154,16 +154,6 @@ DATA sign<>+24(SB)/4, $0x80000000
 DATA sign<>+28(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $32
 
-DATA order<>+0(SB)/4, $0x00000000
-DATA order<>+4(SB)/4, $0x00000004
-DATA order<>+8(SB)/4, $0x00000001
-DATA order<>+12(SB)/4, $0x00000005
-DATA order<>+16(SB)/4, $0x00000002
-DATA order<>+20(SB)/4, $0x00000006
-DATA order<>+24(SB)/4, $0x00000003
-DATA order<>+28(SB)/4, $0x00000007
-GLOBL order<>(SB), RODATA|NOPTR, $32
-
 // func pause(n uint64)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), AX
@@ -212,25 +202,25 @@ loop1:
 	MOVL         AX, ret+16(FP)
 	RET
 
-// func encodeAVX2(codes *int8, sums *int32, x *float32, r float32, blocks uint64)
+// func encodeAVX2(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)
 // Requires: AVX, AVX2, SSE
-TEXT ·encodeAVX2(SB), NOSPLIT, $0-40
+TEXT ·encodeAVX2(SB), NOSPLIT, $0-48
 	MOVQ         codes+0(FP), AX
-	MOVQ         sums+8(FP), CX
-	MOVQ         x+16(FP), DX
-	MOVQ         blocks+32(FP), BX
-	MOVSS        r+24(FP), X15
+	MOVQ         stride+8(FP), CX
+	MOVQ         sums+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         blocks+40(FP), SI
+	MOVSS        r+32(FP), X15
 	VBROADCASTSS X15, Y15
-	VMOVDQU      order<>+0(SB), Y14
 
 block1:
-	VMULPS       (DX), Y15, Y0
+	VMULPS       (BX), Y15, Y0
 	VCVTPS2DQ    Y0, Y0
-	VMULPS       32(DX), Y15, Y1
+	VMULPS       32(BX), Y15, Y1
 	VCVTPS2DQ    Y1, Y1
-	VMULPS       64(DX), Y15, Y2
+	VMULPS       64(BX), Y15, Y2
 	VCVTPS2DQ    Y2, Y2
-	VMULPS       96(DX), Y15, Y3
+	VMULPS       96(BX), Y15, Y3
 	VCVTPS2DQ    Y3, Y3
 	VPADDD       Y0, Y1, Y4
 	VPADDD       Y2, Y3, Y5
@@ -241,16 +231,26 @@ block1:
 	VPADDD       X5, X4, X4
 	VPSHUFD      $0xb1, X4, X5
 	VPADDD       X5, X4, X4
-	VMOVD        X4, (CX)
+	VMOVD        X4, (DX)
 	VPACKSSDW    Y1, Y0, Y0
 	VPACKSSDW    Y3, Y2, Y2
 	VPACKSSWB    Y2, Y0, Y0
-	VPERMD       Y0, Y14, Y0
-	VMOVDQU      Y0, (AX)
-	ADDQ         $0x00000080, DX
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000004, CX
-	DECQ         BX
+	VEXTRACTI128 $0x01, Y0, X1
+	VPEXTRD      $0x00, X0, (AX)
+	VPEXTRD      $0x00, X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VPEXTRD      $0x01, X0, (AX)
+	VPEXTRD      $0x01, X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VPEXTRD      $0x02, X0, (AX)
+	VPEXTRD      $0x02, X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VPEXTRD      $0x03, X0, (AX)
+	VPEXTRD      $0x03, X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	DECQ         SI
 	JNZ          block1
 	VZEROUPPER
 	RET

@@ -11,7 +11,7 @@ func vector(g *gen) {
 	c := constants(g)
 	pause(g)
 	largest(g, c)
-	encode(g, c)
+	encode(g)
 	sumSquares(g)
 	normalise(g)
 	swiglu(g, c)
@@ -40,11 +40,6 @@ func constants(g *gen) map[string]operand.Mem {
 		for lane := range avx2.lanes {
 			g.AddDatum(4*lane, operand.U32(k.bits))
 		}
-	}
-	c["order"] = g.StaticGlobal("order")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for lane, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-		g.AddDatum(4*lane, operand.U32(from))
 	}
 	return c
 }
@@ -108,13 +103,12 @@ func largest(g *gen, c map[string]operand.Mem) {
 	g.RET()
 }
 
-func encode(g *gen, c map[string]operand.Mem) {
-	g.text("encodeAVX2", "encodeAVX2 writes rne(x*r) as codes and the sums of each 32 of them.", "func(codes *int8, sums *int32, x *float32, r float32, blocks uint64)")
-	codes, sums, x, blocks := g.param("codes"), g.param("sums"), g.param("x"), g.param("blocks")
-	r, order := reg.Y15, reg.Y14
+func encode(g *gen) {
+	g.text("encodeAVX2", "encodeAVX2 writes rne(x*r) as codes, four of them every stride bytes, and the sums of each 32.", "func(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)")
+	codes, stride, sums, x, blocks := g.param("codes"), g.param("stride"), g.param("sums"), g.param("x"), g.param("blocks")
+	r := reg.Y15
 	g.Load(g.Param("r"), reg.X15)
 	g.VBROADCASTSS(reg.X15, r)
-	g.VMOVDQU(c["order"], order)
 	loop := g.label("block")
 	g.Label(loop)
 	v := []reg.Register{reg.Y0, reg.Y1, reg.Y2, reg.Y3}
@@ -132,14 +126,17 @@ func encode(g *gen, c map[string]operand.Mem) {
 	g.VPSHUFD(operand.U8(0xB1), reg.X4, reg.X5)
 	g.VPADDD(reg.X5, reg.X4, reg.X4)
 	g.VMOVD(reg.X4, mem(sums, 0))
-	// Packing works on 128-bit halves: bytes come out in groups of four in the order 0 2 4 6 1 3 5 7.
+	// Packing works on 128-bit halves: groups of four bytes come out in the order 0 2 4 6 1 3 5 7.
 	g.VPACKSSDW(reg.Y1, reg.Y0, reg.Y0)
 	g.VPACKSSDW(reg.Y3, reg.Y2, reg.Y2)
 	g.VPACKSSWB(reg.Y2, reg.Y0, reg.Y0)
-	g.VPERMD(reg.Y0, order, reg.Y0)
-	g.VMOVDQU(reg.Y0, mem(codes, 0))
+	g.VEXTRACTI128(operand.U8(1), reg.Y0, reg.X1)
+	for k := range 4 {
+		g.VPEXTRD(operand.U8(k), reg.X0, mem(codes, 0))
+		g.VPEXTRD(operand.U8(k), reg.X1, operand.Mem{Base: codes, Index: stride, Scale: 1})
+		g.LEAQ(operand.Mem{Base: codes, Index: stride, Scale: 2}, codes)
+	}
 	g.ADDQ(operand.U32(128), x)
-	g.ADDQ(operand.U32(32), codes)
 	g.ADDQ(operand.U32(4), sums)
 	g.DECQ(blocks)
 	g.JNZ(operand.LabelRef(loop))
