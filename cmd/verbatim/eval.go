@@ -16,6 +16,7 @@ import (
 
 	"verbatim/cu/eval"
 	"verbatim/inference/transcript"
+	"verbatim/internal/engines"
 )
 
 const messageBytesMax = 64 << 20 // a line of the messages file
@@ -25,7 +26,7 @@ const defaultEnv = `{"Process":{"Id":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 	`"Module":{"Id":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","Owner":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","Tags":[]}}`
 
 type evalOptions struct {
-	device                        device
+	device                        engines.Device
 	network                       network
 	module, format, messages, env string
 	limits                        eval.Limits
@@ -63,7 +64,7 @@ meets the memory that the ones before it left. It prints one JSON object for eac
 	for _, name := range []string{"module", "messages"} {
 		cobra.CheckErr(cmd.MarkFlagRequired(name))
 	}
-	o.device.flags(cmd)
+	deviceFlags(cmd, &o.device)
 	o.network.gatewayFlag(cmd)
 	return cmd
 }
@@ -87,10 +88,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.module, err)
 	}
-	lib, err := o.network.library(o.device)
-	if err != nil {
-		return err
-	}
+	lib := o.network.library(o.device)
 	defer lib.Close()
 	in, closeIn, err := openInput(o.messages, cmd.InOrStdin())
 	if err != nil {

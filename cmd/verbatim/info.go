@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"verbatim/internal/engines"
 	"verbatim/kernels"
 	"verbatim/kernels/cpu"
 	"verbatim/models/embedded"
@@ -28,7 +30,7 @@ type information struct {
 func newInfoCommand() *cobra.Command {
 	var asJSON bool
 	var url string
-	d := device{name: "auto"}
+	d := engines.Device{Name: "auto", Level: os.Getenv("VERBATIM_CPU")}
 	cmd := &cobra.Command{
 		Use:   "info",
 		Short: "Print what this machine computes with",
@@ -40,7 +42,7 @@ func newInfoCommand() *cobra.Command {
 			if url != "" {
 				return printHealth(cmd, url)
 			}
-			backend, err := d.backend()
+			backend, err := d.Backend()
 			if err != nil {
 				return err
 			}

@@ -26,8 +26,11 @@ const (
 	exitInterrupted = 130
 )
 
-// diverged is the error of a verification that found a difference; it was already explained on the terminal.
-var errDiverged = errors.New("diverged")
+// Verdicts of a verification, as errors. They were already explained on the terminal.
+var (
+	errDiverged = errors.New("diverged")
+	errUnusable = errors.New("not usable")
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,6 +46,8 @@ func exitCode(err error, interrupted bool) int {
 		return 0
 	case errors.Is(err, errDiverged):
 		return exitDiverged
+	case errors.Is(err, errUnusable):
+		return exitUnusable
 	case interrupted:
 		fmt.Fprintln(os.Stderr, "verbatim: interrupted")
 		return exitInterrupted

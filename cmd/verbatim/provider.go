@@ -6,17 +6,18 @@ import (
 	"verbatim/cu/eval"
 	"verbatim/inference"
 	"verbatim/inference/transcript"
+	"verbatim/internal/engines"
 )
 
 // liveProvider answers the questions of processes with the engines of this machine.
 type liveProvider struct {
-	library *library
+	library *engines.Library
 	onToken func(q eval.Question, e inference.Event) // told of every token; may be nil
 }
 
 // Answer implements eval.Provider.
 func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript.Transcript, error) {
-	engine, err := p.library.engine(ctx, q.Model)
+	engine, err := p.library.Engine(ctx, q.Model)
 	if err != nil {
 		return nil, err
 	}

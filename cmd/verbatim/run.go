@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,13 +11,14 @@ import (
 	"verbatim/inference"
 	"verbatim/inference/sampler"
 	"verbatim/inference/transcript"
+	"verbatim/internal/engines"
 	"verbatim/models"
 	"verbatim/models/tokenizer"
 )
 
 // runOptions are the flags of verbatim run.
 type runOptions struct {
-	device   device
+	device   engines.Device
 	network  network
 	model    string
 	prompt   string
@@ -78,7 +78,7 @@ hidden states behind them) is the same on every machine; --receipt keeps it, sig
 	f.StringVar(&o.receipt, "receipt", "", "write the signed transcript to this file")
 	f.StringVar(&o.key, "key", defaultKeyPath(), "the key that signs it; made when it does not exist")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
-	o.device.flags(cmd)
+	deviceFlags(cmd, &o.device)
 	o.network.gatewayFlag(cmd)
 	return cmd
 }
@@ -110,13 +110,10 @@ func (o *runOptions) run(cmd *cobra.Command) error {
 	if err := o.complete(cmd.InOrStdin()); err != nil {
 		return err
 	}
-	lib, err := o.network.library(o.device)
-	if err != nil {
-		return err
-	}
+	lib := o.network.library(o.device)
 	defer lib.Close()
 	begin := time.Now()
-	engine, err := lib.engine(cmd.Context(), o.model)
+	engine, err := lib.Engine(cmd.Context(), o.model)
 	if err != nil {
 		return err
 	}
@@ -204,7 +201,6 @@ func (n *network) gatewayFlag(cmd *cobra.Command) {
 }
 
 // library gives the models that this machine has or can fetch.
-func (n *network) library(d device) (*library, error) {
-	fetch := func(ctx context.Context, id string, w io.Writer) error { return n.fetchModel(ctx, id, w) }
-	return newLibrary(d, modelFolder(n.data), fetch), nil
+func (n *network) library(d engines.Device) *engines.Library {
+	return engines.New(d, modelFolder(n.data), n.fetchModel)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"verbatim/internal/engines"
 	"verbatim/models/tokenizer"
 )
 
@@ -24,8 +25,8 @@ func newTokenizeCommand() *cobra.Command {
   verbatim tokenize --model model.gguf --json "Hello"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lib := newLibrary(device{name: "cpu"}, "", nil)
-			m, err := lib.store.Open(cmd.Context(), model)
+			lib := engines.New(engines.Device{Name: "cpu"}, "", nil)
+			m, err := lib.Store.Open(cmd.Context(), model)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"verbatim/api"
+	"verbatim/cu"
+	"verbatim/cu/arweave"
+	"verbatim/cu/checkpoint"
+	"verbatim/cu/dataitem"
+	"verbatim/cu/eval"
+	"verbatim/cu/receipt"
+	"verbatim/inference"
+	"verbatim/internal/engines"
+)
+
+// shutdownMax is how long requests may go on after the daemon was told to stop.
+const shutdownMax = 10 * time.Second
+
+// unitOptions say what a compute unit runs on.
+type unitOptions struct {
+	device      engines.Device
+	network     network
+	scheduler   string // URL; "": located by each process's Scheduler-Location
+	limits      eval.Limits
+	evaluations int
+	memory      int64
+	onToken     func(q eval.Question, e inference.Event)
+	logger      *slog.Logger
+}
+
+func (o *unitOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Uint64Var(&o.limits.GasMax, "gas-max", 300_000_000_000, "gas that one evaluation may use")
+	f.Uint64Var(&o.limits.MemoryBytesMax, "memory-max", 4<<30-65536, "bytes of memory that one process may have")
+	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
+	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes of memory of idle processes to keep ready")
+	deviceFlags(cmd, &o.device)
+}
+
+// unit is a running compute unit and everything that it opened.
+type unit struct {
+	cu      *cu.Unit
+	handler http.Handler
+	library *engines.Library
+	log     *receipt.Log
+	logPath string
+	address string // of the key that signs
+	closers []func() error
+}
+
+func (u *unit) Close() error {
+	var errs []error
+	for i := len(u.closers) - 1; i >= 0; i-- {
+		errs = append(errs, u.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// openUnit opens the folder of a unit and everything that it needs. A crash at any point leaves a folder that the next
+// openUnit repairs.
+func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
+	u = &unit{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, u.Close())
+		}
+	}()
+	if err := os.MkdirAll(o.network.data, 0o700); err != nil {
+		return u, err
+	}
+	if err := u.openLog(o); err != nil {
+		return u, err
+	}
+	client, err := arweave.New(arweave.Options{Gateway: o.network.gateway, CacheFolder: filepath.Join(o.network.data, "items")})
+	if err != nil {
+		return u, err
+	}
+	su, err := newSchedulers(o.scheduler, client)
+	if err != nil {
+		return u, err
+	}
+	checkpoints, err := checkpoint.Open(filepath.Join(o.network.data, "checkpoints"), o.logger)
+	if err != nil {
+		return u, err
+	}
+	host, err := eval.NewHost(ctx, filepath.Join(o.network.data, "compiled"))
+	if err != nil {
+		return u, err
+	}
+	u.closers = append(u.closers, func() error { return host.Close(context.Background()) })
+	u.library = o.network.library(o.device)
+	u.closers = append(u.closers, u.library.Close)
+	backend, err := o.device.Backend()
+	if err != nil {
+		return u, err
+	}
+	info := backend.Info()
+	if err := backend.Close(); err != nil {
+		return u, err
+	}
+	metrics := api.NewMetrics()
+	u.cu = cu.New(cu.Config{
+		Scheduler: su, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
+		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
+		Device: info.Name + " " + info.Level, Build: build(), Observe: metrics.Observe,
+	})
+	u.closers = append(u.closers, func() error { u.cu.Close(); return nil })
+	u.handler = api.New(api.Config{Unit: u.cu, Address: u.address, Metrics: metrics, Logger: o.logger})
+	return u, nil
+}
+
+// openLog opens the receipts and tells what a crash left behind.
+func (u *unit) openLog(o unitOptions) error {
+	key, err := loadKey(filepath.Join(o.network.data, "key.json"))
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(o.network.data, "receipts")
+	store, err := receipt.OpenFolder(folder)
+	if err != nil {
+		return err
+	}
+	log, recovery, err := receipt.OpenLog(store, key)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the receipts in %s: %w", folder, err), store.Close())
+	}
+	u.address = dataitem.Address(key.Public().(ed25519.PublicKey))
+	u.log, u.logPath = log, filepath.Join(folder, receipt.LogName)
+	u.closers = append(u.closers, log.Close)
+	o.logger.Info("receipts opened", "folder", folder, "receipts", recovery.Receipts)
+	if recovery.TornBytes > 0 {
+		o.logger.Warn("the log ended in a record that was never acknowledged: it was taken off", "bytes", recovery.TornBytes,
+			"kept_as", recovery.TornSavedAs, "why", recovery.TornWhy)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"verbatim/cu"
+	"verbatim/cu/ao"
+	"verbatim/cu/arweave"
+	"verbatim/cu/scheduler"
+)
+
+// schedulers is the cu.Scheduler of a unit. With a URL all processes are asked for there; without one, the process's
+// own Scheduler-Location record says where.
+type schedulers struct {
+	fixed   *scheduler.Client // nil: located for each process
+	archive *arweave.Client
+
+	mu      sync.Mutex
+	located map[string]*scheduler.Client // by scheduler address
+	of      map[ao.ID]*scheduler.Client  // by process
+}
+
+func newSchedulers(url string, archive *arweave.Client) (*schedulers, error) {
+	s := &schedulers{archive: archive, located: map[string]*scheduler.Client{}, of: map[ao.ID]*scheduler.Client{}}
+	if url == "" {
+		return s, nil
+	}
+	client, err := scheduler.New(url)
+	s.fixed = client
+	return s, err
+}
+
+// client finds the scheduler of a process.
+func (s *schedulers) client(ctx context.Context, process ao.ID) (*scheduler.Client, error) {
+	if s.fixed != nil {
+		return s.fixed, nil
+	}
+	s.mu.Lock()
+	known := s.of[process]
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	item, err := s.archive.Fetch(ctx, process)
+	if err != nil {
+		return nil, fmt.Errorf("find the scheduler of process %s: %w", process, err)
+	}
+	address := item.Tags.Get("Scheduler")
+	if address == "" {
+		return nil, fmt.Errorf("find the scheduler of process %s: it has no tag Scheduler: %w", process, cu.ErrNotFound)
+	}
+	client, err := s.locate(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[process] = client
+	return client, nil
+}
+
+func (s *schedulers) locate(ctx context.Context, address string) (*scheduler.Client, error) {
+	s.mu.Lock()
+	known := s.located[address]
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	url, err := s.archive.Locate(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("locate scheduler %s: %w", address, err)
+	}
+	client, err := scheduler.New(url)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.located[address] = client
+	return client, nil
+}
+
+// missing marks what the other side says does not exist.
+func missing(err error) error {
+	if errors.Is(err, scheduler.ErrNotFound) || errors.Is(err, arweave.ErrNotFound) {
+		return fmt.Errorf("%w: %w", cu.ErrNotFound, err)
+	}
+	return err
+}
+
+func (s *schedulers) Process(ctx context.Context, process ao.ID) (ao.Process, error) {
+	client, err := s.client(ctx, process)
+	if err != nil {
+		return ao.Process{}, missing(err)
+	}
+	p, err := client.Process(ctx, process)
+	return p, missing(err)
+}
+
+func (s *schedulers) Message(ctx context.Context, process, message ao.ID) (ao.Assignment, error) {
+	client, err := s.client(ctx, process)
+	if err != nil {
+		return ao.Assignment{}, missing(err)
+	}
+	a, err := client.Message(ctx, process, message)
+	return a, missing(err)
+}
+
+func (s *schedulers) Latest(ctx context.Context, process ao.ID) (ao.Assignment, error) {
+	client, err := s.client(ctx, process)
+	if err != nil {
+		return ao.Assignment{}, missing(err)
+	}
+	a, err := client.Latest(ctx, process)
+	return a, missing(err)
+}
+
+func (s *schedulers) Assignments(ctx context.Context, process ao.Process, after cu.Position, last int64) iter.Seq2[ao.Assignment, error] {
+	client, err := s.client(ctx, process.ID)
+	if err != nil {
+		return func(yield func(ao.Assignment, error) bool) { yield(ao.Assignment{}, missing(err)) }
+	}
+	return client.Assignments(ctx, process, scheduler.Position(after), last)
+}
+
+// archive is the cu.Archive of a unit.
+type archive struct{ client *arweave.Client }
+
+func (a archive) Module(ctx context.Context, module ao.ID) (ao.Module, []byte, error) {
+	meta, wasm, verified, err := a.client.Module(ctx, module)
+	if err == nil && !verified {
+		err = fmt.Errorf("module %s: the gateway does not give what is needed to verify its signature", module)
+	}
+	return meta, wasm, missing(err)
+}
+
+// Message fetches the item that an assignment names.
+func (a archive) Message(ctx context.Context, assignment ao.Assignment) (ao.Message, error) {
+	item, err := a.client.Fetch(ctx, assignment.MessageID)
+	if err != nil {
+		return ao.Message{}, missing(err)
+	}
+	return item.Message(assignment.Exclude), nil
+}
