@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"verbatim/kernels"
 	"verbatim/kernels/quant"
@@ -41,6 +42,7 @@ const (
 	ties      contents = "ties"      // halves: every rounding to a code is a tie
 	huge      contents = "huge"      // up to the largest f32
 	nonfinite contents = "nonfinite" // one NaN or infinity
+	flat      contents = "flat"      // one magnitude and sign a segment: every code is 127, or every code -127
 )
 
 // values is a vector of n elements.
@@ -59,6 +61,10 @@ func (g *generator) segment(x []float32, c contents) {
 	// sparse draws the magnitude of a segment: subnormal, just below 2^-96,
 	// exactly 2^-96, nothing at all, or ordinary.
 	magnitude := []uint32{0x00000005, 0x0F7FFFFF, 0x0F800000, 0, 0x3F800000}[g.below(5)]
+	side := uint32(0)
+	if c == flat {
+		side = uint32(g.below(2)) << 31
+	}
 	for i := range x {
 		u := g.bits()
 		sign := uint32(u>>63) << 31
@@ -82,6 +88,8 @@ func (g *generator) segment(x []float32, c contents) {
 			if i == len(x)/3 {
 				x[i] = 127
 			}
+		case flat:
+			x[i] = math.Float32frombits(0x3FC00000 | side)
 		case huge:
 			x[i] = math.Float32frombits(sign | (0x7F7FFFFF - uint32(u)&0x3FFFFFF))
 		default:
@@ -97,6 +105,9 @@ func (g *generator) weights(t quant.Type, rows, cols int, c contents) []byte {
 	if t.BlockElements() == 1 {
 		return g.floatWeights(t, n, c)
 	}
+	if slices.Contains(laterTypes[:], t) {
+		return g.laterWeights(t, n, c)
+	}
 	data := make([]byte, 0, n/t.BlockElements()*t.BlockBytes())
 	for range n / t.BlockElements() {
 		data = binary.LittleEndian.AppendUint16(data, g.scale(c))
@@ -105,6 +116,32 @@ func (g *generator) weights(t quant.Type, rows, cols int, c contents) []byte {
 		}
 		for range t.BlockBytes() - len(data)%t.BlockBytes() {
 			data = append(data, g.code(t, c))
+		}
+	}
+	return data
+}
+
+// laterWeights makes blocks whose bytes are all legal: only the f16 numbers
+// among them need care. A third of the extreme ones are all zeros, ones, or
+// what makes the weights and scales of Q6_K as large as they get.
+func (g *generator) laterWeights(t quant.Type, n int, c contents) []byte {
+	data := make([]byte, n/t.BlockElements()*t.BlockBytes())
+	for first := 0; first < len(data); first += t.BlockBytes() {
+		block := data[first:][:t.BlockBytes()]
+		for i := range block {
+			block[i] = g.code(t, c)
+		}
+		if c != plain && g.below(3) == 0 {
+			fill, scale := []byte{0, 0xFF}[g.below(2)], []byte{0x80, 0x7F}[g.below(2)]
+			for i := range block {
+				block[i] = fill
+				if t == quant.Q6_K && i >= 192 {
+					block[i] = scale
+				}
+			}
+		}
+		for _, at := range t.Halves() {
+			binary.LittleEndian.PutUint16(block[at:], g.scale(c))
 		}
 	}
 	return data

@@ -68,8 +68,8 @@ func TestModelInvariance(t *testing.T) {
 		}
 		digests[operator] = got
 	}
-	if len(digests) != 6 {
-		t.Errorf("%d types, want 6", len(digests))
+	if len(digests) != 7 {
+		t.Errorf("%d types, want 7", len(digests))
 	}
 }
 

@@ -10,7 +10,14 @@ import (
 var (
 	blockTypes = [...]quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_1}
 	floatTypes = [...]quant.Type{quant.F32, quant.F16, quant.BF16}
+	// laterTypes came after the first digests were committed: their cases follow the others'.
+	laterTypes = [...]quant.Type{quant.Q5_0, quant.Q5_1, quant.IQ4_NL, quant.Q4_K, quant.Q6_K, quant.Q5_K, quant.Q3_K, quant.Q2_K, quant.IQ4_XS}
 )
+
+// allTypes are the types of all cases.
+func allTypes() []quant.Type {
+	return append(append(blockTypes[:], floatTypes[:]...), laterTypes[:]...)
+}
 
 // matMulCases cover every type with columns around the ends of vectors, blocks
 // and segments; rows and batches take turns through lengths around the widths
@@ -52,13 +59,49 @@ func matMulCases() []Case {
 		add(t, 130, 320, 65, plain)
 		add(t, 257, 64, 1, sparse)
 	}
-	return append(cases, sharedMatMulCases()...)
+	cases = append(cases, sharedMatMulCases()...)
+	return append(cases, laterMatMulCases()...)
+}
+
+// laterMatMulCases do the same for the other block formats. With flat inputs and
+// extreme weights the integer sums reach their bounds.
+func laterMatMulCases() []Case {
+	outputs := []int{1, 2, 15, 16, 17, 31, 33, 64, 65, 3, 8, 32, 40}
+	batches := []int{1, 2, 3, 4, 1, 5, 6, 7, 13}
+	var cases []Case
+	turn := 0
+	add := func(t quant.Type, cols int, c contents) {
+		cases = append(cases, matMulCase(t, outputs[turn%len(outputs)], cols, batches[turn%len(batches)], c))
+		turn++
+	}
+	for _, t := range laterTypes {
+		lengths := []int{32, 64, 96, 128, 160, 288, 544}
+		if t.BlockElements() == 256 {
+			lengths = []int{256, 512, 1280}
+		}
+		for _, cols := range lengths {
+			add(t, cols, plain)
+		}
+		for _, c := range []contents{wide, sparse, ties, huge, nonfinite, flat} {
+			add(t, t.BlockElements(), c)
+			add(t, 3*t.BlockElements(), c)
+		}
+		cases = append(cases, matMulCase(t, 70, 256, 35, plain))
+	}
+	for _, types := range [][]quant.Type{{quant.Q4_K, quant.Q4_K, quant.Q6_K}, {quant.Q5_K, quant.Q8_0, quant.F16}, {quant.Q3_K, quant.Q5_0, quant.IQ4_XS}} {
+		for _, batch := range []int{1, 3, 8} {
+			cases = append(cases, Case{name("matmul-shared", "%v/batch%d", types, batch), func(m *machine) {
+				m.matMul(types, []int{40, 24, 9}[:len(types)], 256, batch, plain, plain)
+			}})
+		}
+	}
+	return cases
 }
 
 func matMulCase(t quant.Type, rows, cols, batch int, c contents) Case {
 	return Case{name("matmul", "%v/%dx%d/batch%d/%s", t, rows, cols, batch, c), func(m *machine) {
 		weightContents := plain
-		if c == sparse || c == huge {
+		if c == sparse || c == huge || c == flat {
 			weightContents = sparse
 		}
 		m.matMul([]quant.Type{t}, []int{rows}, cols, batch, c, weightContents)

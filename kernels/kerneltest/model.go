@@ -93,7 +93,8 @@ const modelTokens = 140
 // the whole name, so all cases of a type must have one digest.
 func modelCases() []Case {
 	var cases []Case
-	for _, t := range append(blockTypes[:], floatTypes[:]...) {
+	// One of the superblock formats stands for all.
+	for _, t := range append(append(blockTypes[:], floatTypes[:]...), quant.Q4_K) {
 		for _, p := range []passes{{modelTokens, 0}, {1, 0}, {7, 1}} {
 			cases = append(cases, Case{name("model", "%v/chunk%d/beside%d", t, p.chunk, p.beside), func(m *machine) { m.pass(t, p) }})
 		}
@@ -105,7 +106,10 @@ func modelCases() []Case {
 func (m *machine) pass(t quant.Type, p passes) {
 	m.generator = generator{uint64(t)}
 	h, width, hidden := heads{4, 2, 8}, 50, 70
-	if t.BlockElements() > 1 {
+	switch {
+	case t.BlockElements() == 256:
+		h, width, hidden = heads{4, 2, 64}, 256, 256
+	case t.BlockElements() > 1:
 		h, width, hidden = heads{4, 2, 16}, 96, 160
 	}
 	l := m.model(t, h, width, hidden)

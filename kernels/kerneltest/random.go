@@ -10,7 +10,7 @@ import (
 // Random is a case of a shape that follows from the seed.
 func Random(seed uint64) Case {
 	g := &generator{seed}
-	c := []contents{plain, plain, plain, wide, narrow, sparse, ties, huge, nonfinite}[g.below(9)]
+	c := []contents{plain, plain, plain, wide, narrow, sparse, ties, huge, nonfinite, flat}[g.below(10)]
 	// Lengths are small, or around a multiple of 32.
 	length := func(limit int) int {
 		if g.below(2) == 0 {
@@ -34,9 +34,9 @@ func Random(seed uint64) Case {
 		positions := length(600)
 		return attentionCase(h, positions, min(positions, 1+g.below(30)), c)
 	}
-	types := append(blockTypes[:], floatTypes[:]...)
+	types := allTypes()
 	t := types[g.below(len(types))]
-	cols := t.BlockElements() * (1 + g.below(20))
+	cols := t.BlockElements() * (1 + g.below(640/max(32, t.BlockElements())))
 	if t.BlockElements() == 1 {
 		cols = length(600)
 	}

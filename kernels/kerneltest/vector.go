@@ -8,8 +8,12 @@ import (
 
 func embedCases() []Case {
 	var cases []Case
-	for _, t := range append(blockTypes[:], floatTypes[:]...) {
-		for _, cols := range []int{32, 96, 288} {
+	for _, t := range allTypes() {
+		lengths := []int{32, 96, 288}
+		if t.BlockElements() == 256 {
+			lengths = []int{256, 768}
+		}
+		for _, cols := range lengths {
 			for _, c := range []contents{plain, sparse} {
 				cases = append(cases, Case{name("embed", "%v/%d/%s", t, cols, c), func(m *machine) {
 					const rows = 37

@@ -170,14 +170,38 @@ func (d *document) products(t *testing.T) {
 		{quant.Q4_1, append([]byte{0x55, 0x35, 0x66, 0xB2}, nibbles...)}, {quant.F32, quant.Quantise(quant.F32, floats)},
 		{quant.F16, quant.Quantise(quant.F16, floats)}, {quant.BF16, quant.Quantise(quant.BF16, floats)},
 	} {
-		m := newMachine(t, 0)
-		dst := m.empty(1)
-		m.b.MatMul([]kernels.Buffer{dst}, []kernels.Matrix{m.matrix(v.t, 1, 32, v.row)}, m.buffer(x), 1)
-		m.emit(dst)
-		var element [32]float32
-		quant.Dequantise(v.t, element[:], v.row)
-		d.line("    %v: y = %s, element 21 of the row = %s", v.t, bitsOf(m.results[0]), bitsOf(element[21]))
+		d.product(t, v.t, v.row, x, 21)
 	}
+	d.line("\nThe other block formats, with one row of one block whose byte `i` is `37·i + 11` mod 256, but for `d` = 0x2555 and `m` or `dmin` = 0x2A66")
+	d.line("(f16). Blocks of 32 have the same `x`; superblocks have `x[i] = f32((i·i mod 1021) - 400) ⊘ 7`.\n")
+	for _, typ := range laterTypes {
+		row := make([]byte, typ.BlockBytes())
+		for i := range row {
+			row[i] = byte(37*i + 11)
+		}
+		for i, at := range typ.Halves() {
+			copy(row[at:], [][]byte{{0x55, 0x25}, {0x66, 0x2A}}[i])
+		}
+		x, element := x, 21
+		if typ.BlockElements() == 256 {
+			x, element = make([]float32, 256), 201
+			for i := range x {
+				x[i] = float32(i*i%1021-400) / 7
+			}
+		}
+		d.product(t, typ, row, x, element)
+	}
+}
+
+// product is the line of one row's product with x.
+func (d *document) product(t *testing.T, typ quant.Type, row []byte, x []float32, element int) {
+	m := newMachine(t, 0)
+	dst := m.empty(1)
+	m.b.MatMul([]kernels.Buffer{dst}, []kernels.Matrix{m.matrix(typ, 1, len(x), row)}, m.buffer(x), 1)
+	m.emit(dst)
+	values := make([]float32, len(x))
+	quant.Dequantise(typ, values, row)
+	d.line("    %v: y = %s, element %d of the row = %s", typ, bitsOf(m.results[0]), element, bitsOf(values[element]))
 }
 
 func (d *document) attention() {
