@@ -115,6 +115,26 @@ func TestHydrate(t *testing.T) {
 	}
 }
 
+// What a scheduler could not verify is compared with the archive, if that has it.
+func TestUnverified(t *testing.T) {
+	network := cutest.NewNetwork()
+	rig := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), &evaltest.Provider{}, nil)
+	defer rig.Close()
+	for _, test := range []struct {
+		shown    string
+		archived bool
+		ok       bool
+	}{{"@c", true, true}, {"@i1", false, true}, {"@i1", true, false}} {
+		process := network.Spawn(fmt.Sprint("p", test), true)
+		message := network.Send(process, "@c")
+		network.Distort(process, test.shown, test.archived)
+		_, err := rig.Unit.Result(background, process, message)
+		if (err == nil) != test.ok || (err != nil && !errors.Is(err, cu.ErrUpstream)) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
 // Many callers, many processes, one evaluation of each step.
 func TestEachStepOnce(t *testing.T) {
 	network, provider := cutest.NewNetwork(), &evaltest.Provider{Before: func(context.Context, eval.Question) error {

@@ -26,13 +26,11 @@ func (u *Unit) steps(ctx context.Context, p *process, f *flight, target int64) e
 				return err
 			}
 		}
-		if assignment.Hydrate {
-			if assignment.Message, err = u.config.Archive.Message(ctx, assignment); err != nil {
-				return fmt.Errorf("fetch message %s of process %s: %w", assignment.MessageID, p.id, upstream(err))
-			}
+		input, err := u.input(ctx, assignment)
+		if err != nil {
+			return err
 		}
-		input := assignment.Input()
-		err := u.step(ctx, p, f, input, receipt.Receipt{
+		err = u.step(ctx, p, f, input, receipt.Receipt{
 			Message: assignment.MessageID, Assignment: assignment.ID, Epoch: assignment.Epoch, Nonce: assignment.Nonce,
 		}, tip{
 			at:     Position{assignment.Nonce, assignment.ID, assignment.HashChain},

@@ -89,6 +89,20 @@ func (n *Network) Assign(process ao.ID, data string) ao.ID {
 	return id
 }
 
+// Distort lets the scheduler show the last message of a process with other data than its owner signed, and say that it could
+// not verify it. Archived says whether the archive has what was signed.
+func (n *Network) Distort(process ao.ID, data string, archived bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	schedule := n.schedules[process]
+	last := &schedule[len(schedule)-1]
+	if archived {
+		n.items[last.MessageID] = last.Message
+	}
+	last.Message.Data = ao.Some(data)
+	last.Verified = false
+}
+
 func message(process, id ao.ID, data string) ao.Message {
 	owner := ID("owner").String()
 	return ao.Message{
@@ -104,7 +118,7 @@ func (n *Network) assign(process, id ao.ID, message ao.Message) {
 	assignment := ao.Assignment{
 		ID: ID(fmt.Sprintf("assignment %d of %s", nonce, process)), Process: process, Nonce: nonce, BlockHeight: 100 + nonce,
 		Timestamp: 1000 * (nonce + 1), Message: message, MessageID: id, HashChain: ao.FirstHashChain(process),
-		Hydrate: message.Owner == "",
+		Hydrate: message.Owner == "", Verified: message.Owner != "",
 	}
 	if nonce > 0 {
 		before := n.schedules[process][nonce-1]
@@ -203,7 +217,7 @@ func (n *Network) Module(_ context.Context, id ao.ID) (ao.Module, []byte, error)
 	return module, evaltest.Module(), err
 }
 
-// fetch implements cu.Archive for Network, which has another method of the name Message.
+// archive is a Network as cu.Archive: as cu.Scheduler it has another method of the name Message.
 type archive struct{ *Network }
 
 // Message implements cu.Archive.
