@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"verbatim/cu"
 	"verbatim/cu/ao"
+	"verbatim/cu/checkpoint"
 	"verbatim/cu/cutest"
 	"verbatim/cu/eval"
 	"verbatim/cu/eval/evaltest"
@@ -189,6 +191,15 @@ func TestRestart(t *testing.T) {
 				os.WriteFile(file, []byte("damaged"), 0o644)
 			}
 		},
+		func(path string) {
+			store, err := checkpoint.Open(path, slog.New(slog.DiscardHandler))
+			for nonce := range int64(5) {
+				err = errors.Join(err, store.Save(checkpoint.Checkpoint{Process: process, Nonce: nonce, Memory: make([]byte, 1<<17)}))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		folder, provider := t.TempDir(), &evaltest.Provider{}
 		for _, upTo := range []int64{0, 2, 3, 5} {
@@ -334,6 +345,51 @@ func TestCallersAndClose(t *testing.T) {
 		t.Errorf("%d receipts", head.Receipts)
 	}
 	rig.Log.Close()
+}
+
+// A scheduler that changes its mind about a nonce does not get the receipt of another message.
+func TestSchedulerChangesItsMind(t *testing.T) {
+	network := cutest.NewNetwork()
+	rig := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), &evaltest.Provider{}, nil)
+	defer rig.Close()
+	process := network.Spawn("p", true)
+	output(t, rig, process, network.Send(process, "@c"))
+	if _, err := rig.Unit.Result(background, process, network.Replace(process, "@i1")); !errors.Is(err, cu.ErrUpstream) {
+		t.Errorf("%v", err)
+	}
+}
+
+// As many evaluations at a time as configured, and dry runs beside them.
+func TestEvaluationsMax(t *testing.T) {
+	entered, release := make(chan string), make(chan struct{})
+	network := cutest.NewNetwork()
+	provider := &evaltest.Provider{Before: func(_ context.Context, q eval.Question) error {
+		entered <- q.Request.Prompt
+		<-release
+		return nil
+	}}
+	rig := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), provider, func(c *cu.Config) { c.EvaluationsMax = 1 })
+	defer rig.Close()
+	p, q, idle := network.Spawn("p", true), network.Spawn("q", true), network.Spawn("idle", true)
+	output(t, rig, idle, idle)
+	var wait sync.WaitGroup
+	for _, process := range []ao.ID{p, q} {
+		message := network.Send(process, "@i1")
+		wait.Go(func() { rig.Unit.Result(background, process, message) })
+	}
+	<-entered
+	select {
+	case <-entered:
+		t.Error("two evaluations at a time")
+	case <-time.After(20 * time.Millisecond):
+	}
+	wait.Go(func() { rig.Unit.DryRun(background, idle, []byte(`{"Data":"@i2"}`)) })
+	if got := <-entered; got != "question 2" {
+		t.Errorf("beside the evaluation came %s", got)
+	}
+	close(release)
+	<-entered
+	wait.Wait()
 }
 
 func TestDryRun(t *testing.T) {

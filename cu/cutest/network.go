@@ -103,6 +103,14 @@ func (n *Network) Distort(process ao.ID, data string, archived bool) {
 	last.Verified = false
 }
 
+// Replace lets the scheduler put another message at the last nonce of a process, and gives its id.
+func (n *Network) Replace(process ao.ID, data string) ao.ID {
+	n.mu.Lock()
+	n.schedules[process] = n.schedules[process][:len(n.schedules[process])-1]
+	n.mu.Unlock()
+	return n.Send(process, data)
+}
+
 func message(process, id ao.ID, data string) ao.Message {
 	owner := ID("owner").String()
 	return ao.Message{

@@ -253,6 +253,53 @@ func TestUnacknowledgedDamage(t *testing.T) {
 	}
 }
 
+// Without a head nobody can tell a damaged record from one that was acknowledged: someone must look.
+func TestDamageWithoutHead(t *testing.T) {
+	whole, _ := smallLog(2)
+	whole[len(whole)-1] ^= 1
+	store := newMemoryStore(whole, nil)
+	if _, _, err := receipt.OpenLog(store, key()); !errors.Is(err, receipt.ErrDamaged) || !bytes.Equal(store.log.bytes, whole) {
+		t.Errorf("%v", err)
+	}
+}
+
+// rechain makes the checksums of records right again after someone has chosen other records.
+func rechain(parts ...[]byte) []byte {
+	log := []byte(receipt.LogMagic)
+	checksum := sha256.Sum256(log)
+	for _, part := range parts {
+		body := part[:len(part)-sha256.Size]
+		checksum = sha256.Sum256(append(bytes.Clone(checksum[:]), body...))
+		log = append(append(log, body...), checksum[:]...)
+	}
+	return log
+}
+
+// Whoever drops or swaps records and makes the checksums right again breaks the chain of receipts.
+func TestReceiptsAreChained(t *testing.T) {
+	whole, head := smallLog(3)
+	records, _ := readAll(whole)
+	part := func(i int) []byte { return whole[records[i].Offset : records[i].Offset+records[i].Bytes] }
+	if !bytes.Equal(rechain(part(0), part(1), part(2), part(3)), whole) {
+		t.Fatal("the test does not chain as the log does")
+	}
+	for name, log := range map[string][]byte{"first dropped": rechain(part(0), part(2), part(3)), "middle dropped": rechain(part(0), part(1), part(3)),
+		"doubled": rechain(part(0), part(1), part(1)), "swapped": rechain(part(0), part(2), part(1), part(3))} {
+		var named *receipt.RecordError
+		if _, err := readAll(log); !errors.Is(err, receipt.ErrDamaged) || !errors.As(err, &named) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The last receipt can be dropped so that only the head knows.
+	last := rechain(part(0), part(1), part(2))
+	if _, err := readAll(last); err != nil {
+		t.Errorf("last dropped: %v", err)
+	}
+	if _, _, err := receipt.OpenLog(newMemoryStore(last, head), key()); err == nil {
+		t.Error("last dropped: the head has not noticed")
+	}
+}
+
 func TestSomeoneElseWrote(t *testing.T) {
 	whole, head := smallLog(1)
 	store := newMemoryStore(whole, head)
