@@ -166,6 +166,15 @@ func TestAosInferenceLimits(t *testing.T) {
 	}
 }
 
+// An error that Lua catches gives its stack frames back, however often it happens.
+func TestAosErrorsCost(t *testing.T) {
+	a := startAos(t)
+	got, _, err := a.eval(t, `local n = 0 for i = 1, 20000 do if not pcall(error, i) then n = n + 1 end end return n`, wasmhost.Call{})
+	if err != nil || got != "20000" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func isFault(err error) bool { return errors.As(err, new(*wasmhost.Fault)) }
 
 func TestAosLimits(t *testing.T) {
