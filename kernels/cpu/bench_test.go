@@ -26,7 +26,7 @@ type workload struct {
 	bytes, byteProducts, products float64
 }
 
-var blockTypes = []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_1}
+var blockTypes = []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_1, quant.Q5_0, quant.Q5_1, quant.Q4_K, quant.Q5_K, quant.Q6_K, quant.Q3_K, quant.IQ4_XS}
 
 // workloads are the operators at the size of a model: wide rows of weights, cols columns, depth positions; and a matrix
 // of streamed bytes, more than caches hold, for a single row.
@@ -187,7 +187,7 @@ func TestBenchmarks(t *testing.T) {
 	want := map[string]string{}
 	for _, level := range cpu.Levels() {
 		b := newBackend(t, 2, level)
-		for _, w := range workloads(20<<10, 65, 128, 65) {
+		for _, w := range workloads(20<<10, 65, 256, 65) {
 			run, output := w.setup(t, b)
 			run()
 			got := digest(t, b, output)

@@ -10,25 +10,33 @@ import (
 const segmentBlocks = kernels.SegmentElements / blockElements
 
 // activations are the inputs of a product in the order in which the functions of a level read them. Rows are cut into
-// groups; in a group of n rows element i of row r lies at i*n + r, counted in codes of four (codes), blocks (sums),
-// segments (dx) or elements (floats). A group that begins at row f begins at f times the row's length.
+// groups; in a group of n rows element i of row r lies at i*n + r, counted in codes of four (codes), blocks, segments or
+// elements (floats). A group that begins at row f begins at f times the row's length.
 type activations struct {
 	rows, cols int
 	group      int
+	level      *level
+	src        []float32 // (rows, cols)
+	wanted     wanted
 
-	codes           []int8
-	bias8           []int32 // -128 times the block's sum of codes
-	bias4           []int32 // -8 times it
-	sums            []int32 // the bits of it as an f32
-	dx              []float32
-	floats          []float32
-	workers         []rowCodes
-	src             []float32 // (rows, cols)
-	block, floating bool      // what is wanted
-	level           *level
+	codes  []int8
+	dx     []float32 // by segment
+	bias8  []int32   // by block of 32: -128 times the sum of its codes
+	bias4  []int32   // -8 times it
+	sums   []int32   // the bits of it as an f32
+	bias16 []int32   // by 16 codes: -128 times their sum
+	pairs  []int32   // by 64 codes: minus the sums of each half, 16 bits each
+	floats []float32
+
+	workers []rowCodes
 }
 
-// rowCodes is a worker's scratch for the sums and scales of a row.
+// wanted says for what weights activations are.
+type wanted struct {
+	blocks, superblocks, floats bool
+}
+
+// rowCodes is a worker's scratch: a row's sums of 16 codes and its scales.
 type rowCodes struct {
 	sums []int32
 	dx   []float32
@@ -42,20 +50,25 @@ func resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// prepare lays out the activations of src, (rows, cols), for block-quantised weights, for others, or both.
-func (a *activations) prepare(p *pool, src []float32, rows, cols int, block, floating bool) {
-	a.src, a.rows, a.cols, a.block, a.floating = src, rows, cols, block, floating
-	blocks, segments := cols/blockElements, ref.Segments(cols)
-	if block {
+// prepare lays out the activations of src, (rows, cols).
+func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) {
+	a.src, a.rows, a.cols, a.wanted = src, rows, cols, w
+	if w.blocks || w.superblocks {
 		a.codes = resize(a.codes, rows*cols)
-		a.bias8, a.bias4, a.sums = resize(a.bias8, rows*blocks), resize(a.bias4, rows*blocks), resize(a.sums, rows*blocks)
-		a.dx = resize(a.dx, rows*segments)
+		a.dx = resize(a.dx, rows*ref.Segments(cols))
 		for i := range a.workers {
-			w := &a.workers[i]
-			w.sums, w.dx = resize(w.sums, blocks), resize(w.dx, segments)
+			r := &a.workers[i]
+			r.sums, r.dx = resize(r.sums, cols/16), resize(r.dx, ref.Segments(cols))
 		}
 	}
-	if floating && a.group > 1 && rows > 1 {
+	if w.blocks {
+		n := rows * cols / blockElements
+		a.bias8, a.bias4, a.sums = resize(a.bias8, n), resize(a.bias4, n), resize(a.sums, n)
+	}
+	if w.superblocks {
+		a.bias16, a.pairs = resize(a.bias16, rows*cols/16), resize(a.pairs, rows*cols/64)
+	}
+	if w.floats && a.group > 1 && rows > 1 {
 		a.floats = resize(a.floats, rows*cols)
 	}
 	p.run(a, rows)
@@ -80,46 +93,60 @@ func (a *activations) run(row, worker int) {
 	x := a.src[row*a.cols:][:a.cols]
 	first, n := a.groupOf(row)
 	lane := row - first
-	if a.floating && n > 1 {
+	if a.wanted.floats && n > 1 {
 		to := a.floats[first*a.cols+lane:]
 		for i, v := range x {
 			to[i*n] = v
 		}
 	}
-	if !a.block {
+	if !a.wanted.blocks && !a.wanted.superblocks {
 		return
 	}
 	w := &a.workers[worker]
 	a.level.codes(w, x, a.codes[first*a.cols+4*lane:], 4*n)
-	base := first*(a.cols/blockElements) + lane
-	for b, sum := range w.sums {
-		a.bias8[base+b*n] = -128 * sum
-		a.bias4[base+b*n] = -8 * sum
-		a.sums[base+b*n] = int32(math.Float32bits(float32(sum)))
-	}
-	base = first*len(w.dx) + lane
+	base := first*len(w.dx) + lane
 	for s, dx := range w.dx {
 		a.dx[base+s*n] = dx
+	}
+	if a.wanted.blocks {
+		base = first*(a.cols/blockElements) + lane
+		for i := 0; i < len(w.sums); i += 2 {
+			sum := w.sums[i] + w.sums[i+1]
+			a.bias8[base], a.bias4[base], a.sums[base] = -128*sum, -8*sum, int32(math.Float32bits(float32(sum)))
+			base += n
+		}
+	}
+	if a.wanted.superblocks {
+		a.superSums(w.sums, first, lane, n)
+	}
+}
+
+// superSums lays out the sums of a row for superblocks.
+func (a *activations) superSums(sums []int32, first, lane, n int) {
+	base := first*len(sums) + lane
+	for i, sum := range sums {
+		a.bias16[base+i*n] = -128 * sum
+	}
+	base = first*(len(sums)/4) + lane
+	for i := 0; i+3 < len(sums); i += 4 {
+		low, high := -(sums[i] + sums[i+1]), -(sums[i+2] + sums[i+3])
+		a.pairs[base] = low&0xFFFF | high<<16
+		base += n
 	}
 }
 
 // codes is section 4 of SPEC.md. Four codes are written every stride bytes.
 func (l *level) codes(w *rowCodes, x []float32, codes []int8, stride int) {
 	if l.encode == nil {
-		// Without assembly a group has one row.
+		// Without assembly a group has one row, and products make their own sums.
 		ref.Codes(codes[:len(x)], w.dx, x)
-		for b := range w.sums {
-			w.sums[b] = 0
-			for _, code := range codes[b*blockElements:][:blockElements] {
-				w.sums[b] += int32(code)
-			}
-		}
+		clear(w.sums)
 		return
 	}
 	for s := range w.dx {
 		first := s * kernels.SegmentElements
 		end := min(first+kernels.SegmentElements, len(x))
-		w.dx[s] = l.codeSegment(codes[first/4*stride:], stride, w.sums[first/blockElements:end/blockElements], x[first:end])
+		w.dx[s] = l.codeSegment(codes[first/4*stride:], stride, w.sums[first/16:end/16], x[first:end])
 	}
 }
 
@@ -134,6 +161,6 @@ func (l *level) codeSegment(codes []int8, stride int, sums []int32, x []float32)
 		a := math.Float32frombits(largest)
 		r, dx = 127/a, a/127
 	}
-	l.encode(&codes[0], uint64(stride), &sums[0], &x[0], r, uint64(len(sums)))
+	l.encode(&codes[0], uint64(stride), &sums[0], &x[0], r, uint64(len(x)/blockElements))
 	return dx
 }

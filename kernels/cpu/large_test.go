@@ -21,6 +21,15 @@ func TestLargeMatMul(t *testing.T) {
 		{quant.Q8_0, 40, 8192, 70}, // more activations than inputsBytesMax
 		{quant.Q4_0, 65, 4096, 13},
 		{quant.Q4_1, 33, 2080, 19},
+		{quant.Q5_0, 33, 1056, 7},
+		{quant.Q5_1, 31, 1056, 11},
+		{quant.IQ4_NL, 33, 1056, 9},
+		{quant.Q2_K, 35, 512, 8},
+		{quant.Q3_K, 33, 1024, 23},
+		{quant.Q4_K, 33, 1024, 22},
+		{quant.Q5_K, 34, 1024, 21},
+		{quant.Q6_K, 47, 1024, 20},
+		{quant.IQ4_XS, 33, 1024, 19},
 		{quant.F16, 33, 4100, 27},
 		{quant.F32, 64, 2049, 55},
 	} {

@@ -21,9 +21,9 @@ func levels() []*level {
 func pauseShort() { pause(8) }
 
 var avx2 = level{
-	name:       "avx2",
-	group:      4,
-	q8Unsigned: false,
+	name:     "avx2",
+	group:    4,
+	unsigned: false,
 	q8: tileFuncs[blockFunc]{
 		funcs:      []blockFunc{blocksQ8x1AVX2, blocksQ8x2AVX2, blocksQ8x3AVX2, blocksQ8x4AVX2},
 		matrixRows: []int{32, 16, 8, 8},
@@ -34,6 +34,26 @@ var avx2 = level{
 	},
 	q41: tileFuncs[blockFunc]{
 		funcs:      []blockFunc{blocksQ41x1AVX2, blocksQ41x2AVX2, blocksQ41x3AVX2, blocksQ41x4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q51: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ51x1AVX2, blocksQ51x2AVX2, blocksQ51x3AVX2, blocksQ51x4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q4K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ4Kx1AVX2, superQ4Kx2AVX2, superQ4Kx3AVX2, superQ4Kx4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q5K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ5Kx1AVX2, superQ5Kx2AVX2, superQ5Kx3AVX2, superQ5Kx4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q6K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ6Kx1AVX2, superQ6Kx2AVX2, superQ6Kx3AVX2, superQ6Kx4AVX2},
+		matrixRows: []int{32, 16, 8, 8},
+	},
+	q3K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ3Kx1AVX2, superQ3Kx2AVX2, superQ3Kx3AVX2, superQ3Kx4AVX2},
 		matrixRows: []int{32, 16, 8, 8},
 	},
 	f32: tileFuncs[floatFunc]{
@@ -56,9 +76,9 @@ var avx2 = level{
 }
 
 var avx512 = level{
-	name:       "avx512",
-	group:      6,
-	q8Unsigned: true,
+	name:     "avx512",
+	group:    6,
+	unsigned: true,
 	q8: tileFuncs[blockFunc]{
 		funcs:      []blockFunc{blocksQ8x1AVX512, blocksQ8x2AVX512, blocksQ8x3AVX512, blocksQ8x4AVX512, blocksQ8x5AVX512, blocksQ8x6AVX512},
 		matrixRows: []int{32, 32, 32, 32, 32, 32},
@@ -70,6 +90,26 @@ var avx512 = level{
 	q41: tileFuncs[blockFunc]{
 		funcs:      []blockFunc{blocksQ41x1AVX512, blocksQ41x2AVX512, blocksQ41x3AVX512, blocksQ41x4AVX512, blocksQ41x5AVX512, blocksQ41x6AVX512},
 		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	q51: tileFuncs[blockFunc]{
+		funcs:      []blockFunc{blocksQ51x1AVX512, blocksQ51x2AVX512, blocksQ51x3AVX512, blocksQ51x4AVX512, blocksQ51x5AVX512, blocksQ51x6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 32, 32},
+	},
+	q4K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ4Kx1AVX512, superQ4Kx2AVX512, superQ4Kx3AVX512, superQ4Kx4AVX512, superQ4Kx5AVX512, superQ4Kx6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 16, 16},
+	},
+	q5K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ5Kx1AVX512, superQ5Kx2AVX512, superQ5Kx3AVX512, superQ5Kx4AVX512, superQ5Kx5AVX512, superQ5Kx6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 16, 16},
+	},
+	q6K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ6Kx1AVX512, superQ6Kx2AVX512, superQ6Kx3AVX512, superQ6Kx4AVX512, superQ6Kx5AVX512, superQ6Kx6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 16, 16},
+	},
+	q3K: tileFuncs[superFunc]{
+		funcs:      []superFunc{superQ3Kx1AVX512, superQ3Kx2AVX512, superQ3Kx3AVX512, superQ3Kx4AVX512, superQ3Kx5AVX512, superQ3Kx6AVX512},
+		matrixRows: []int{32, 32, 32, 32, 16, 16},
 	},
 	f32: tileFuncs[floatFunc]{
 		funcs:      []floatFunc{floatsF32x1AVX512, floatsF32x2AVX512, floatsF32x3AVX512, floatsF32x4AVX512, floatsF32x5AVX512, floatsF32x6AVX512},

@@ -44,7 +44,7 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 	p := &b.product
 	p.dst, p.weights, p.first, p.step = p.dst[:0], p.weights[:0], p.first[:0], p.step[:0]
 	cols := weights[0].Cols()
-	block, floating := false, false
+	var want wanted
 	items := 0
 	for i, w := range weights {
 		m := w.(*matrix)
@@ -52,14 +52,16 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 			panic(fmt.Sprintf("cpu: internal error: a matrix of %d columns beside one of %d", m.cols, cols))
 		}
 		b.pack(m)
-		block, floating = block || m.blocks(), floating || !m.blocks()
+		want.floats = want.floats || !m.blocks()
+		want.superblocks = want.superblocks || m.t.BlockElements() == superElements
+		want.blocks = want.blocks || m.t.BlockElements() == blockElements
 		p.dst, p.weights = append(p.dst, dst[i].(*buffer).x[:rows*m.rows]), append(p.weights, m)
 		step := max(1, itemBytes/(tileRows*m.rowBytes))
 		p.first, p.step = append(p.first, items), append(p.step, step)
 		items += (m.tiles() + step - 1) / step
 	}
 	rowBytes := cols
-	if floating {
+	if want.floats {
 		rowBytes += 4 * cols
 	}
 	chunk := min(inputRowsMax, max(1, inputsBytesMax/rowBytes))
@@ -67,7 +69,7 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 	x := src.(*buffer).x
 	for p.row = 0; p.row < rows; p.row += chunk {
 		n := min(chunk, rows-p.row)
-		p.inputs.prepare(b.pool, x[p.row*cols:][:n*cols], n, cols, block, floating)
+		p.inputs.prepare(b.pool, x[p.row*cols:][:n*cols], n, cols, want)
 		b.pool.run(p, items)
 	}
 }
@@ -118,12 +120,20 @@ func (p *product) group(m *matrix, y []float32, n, row, tile int) {
 		}
 		return
 	}
+	d := m.scales[tile*m.tileScales:]
+	x, dx := &a.codes[row*m.cols], &a.dx[row*ref.Segments(m.cols)]
+	if m.t.BlockElements() == superElements {
+		f, sums := p.level.superFuncs(m.t, a)
+		s := &sums[row*(len(sums)/a.rows)]
+		for r := 0; r < n; r += f.matrixRows[rows-1] {
+			f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, s, dx, uint64(m.cols/kernels.SegmentElements))
+		}
+		return
+	}
 	f, sums := p.level.blockFuncs(m.t, a)
 	blocks := m.cols / blockElements
-	d := m.scales[tile*m.tileScales:]
-	x, s, dx := &a.codes[row*m.cols], &sums[row*blocks], &a.dx[row*ref.Segments(m.cols)]
 	for r := 0; r < n; r += f.matrixRows[rows-1] {
-		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, s, dx, uint64(blocks), segmentBlocks)
+		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, &sums[row*blocks], dx, uint64(blocks), segmentBlocks)
 	}
 }
 
@@ -142,12 +152,29 @@ func (l *level) floatFuncs(t quant.Type) *tileFuncs[floatFunc] {
 // blockFuncs are the functions of a format and what they want for each block and row beside the codes.
 func (l *level) blockFuncs(t quant.Type, a *activations) (f *tileFuncs[blockFunc], sums []int32) {
 	switch t {
-	case quant.Q8_0:
+	case quant.Q8_0, quant.Q5_0, quant.IQ4_NL:
 		return &l.q8, a.bias8
+	case quant.Q5_1:
+		return &l.q51, a.sums
 	case quant.Q4_0:
 		return &l.q40, a.bias4
 	case quant.Q4_1:
 		return &l.q41, a.sums
+	}
+	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
+}
+
+// superFuncs are the same for superblocks.
+func (l *level) superFuncs(t quant.Type, a *activations) (f *tileFuncs[superFunc], sums []int32) {
+	switch t {
+	case quant.Q4_K:
+		return &l.q4K, a.pairs
+	case quant.Q5_K:
+		return &l.q5K, a.pairs
+	case quant.Q6_K, quant.IQ4_XS:
+		return &l.q6K, a.bias16
+	case quant.Q3_K:
+		return &l.q3K, a.bias16
 	}
 	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
 }

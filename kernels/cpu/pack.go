@@ -13,15 +13,28 @@ const tileRows = 32
 
 const blockElements = 32
 
+const superElements = quant.BlockElementsMax
+
+// The functions for superblocks are written for segments of 128 elements: these constants are negative otherwise.
+const (
+	_ uint = kernels.SegmentElements - 128
+	_ uint = 128 - kernels.SegmentElements
+)
+
 // matrix keeps the rows as they stand in the file and, for levels with assembly, packed in tiles of 32 rows:
 //
-//	Q8_0    block: | row 0: q0..q3 | row 1: q0..q3 | ... row 31 | row 0: q4..q7 | ...     1024 bytes
-//	Q4      block: | row 0: bytes 0..3 | row 1: bytes 0..3 | ... | row 0: bytes 4..7 | ...  512 bytes
-//	scales  block: | d of row 0 | d of row 1 | ... | (Q4_1:) m of row 0 | ...             64 or 128 bytes
-//	floats  column: | row 0 | row 1 | ... row 31 |                                        128 or 64 bytes
+//	bytes   block: | row 0: w0..w3 | row 1: w0..w3 | ... row 31 | row 0: w4..w7 | ...      1024 bytes
+//	nibbles block: | row 0: bytes 0..3 | row 1: bytes 0..3 | ... | row 0: bytes 4..7 | ...  512 bytes
+//	floats column: | row 0 | row 1 | ... row 31 |                                           128 or 64 bytes
 //
-// Rows that the last tile lacks are zero. Weights and scales of a tile are contiguous each, so that a product reads two
-// streams from end to end.
+// and beside them the scales, again row by row within each part:
+//
+//	block:   | d | (minimums:) m |
+//	segment: | d | (minimums:) dmin | s0 s1 | s2 s3 | ... | (minimums:) n0 n1 | n2 n3 |
+//
+// A byte i of nibbles holds the weights i and i + 16 of a block. Superblocks are cut into segments, and sub-blocks of
+// IQ4_XS into halves. Rows that the last tile lacks are zero. Weights and scales of a tile are contiguous each, so that a
+// product reads two streams from end to end.
 type matrix struct {
 	t          quant.Type
 	rows, cols int
@@ -66,38 +79,65 @@ func (b *Backend) pack(m *matrix) {
 	if !b.level.packs(m.t) || m.weights != nil {
 		return
 	}
+	f := formOf(m.t)
+	m.tileWeights = tileRows * m.cols / f.elements * f.weights
+	m.tileScales = tileRows * m.cols / f.elements * f.scales
+	p := &packing{m: m, form: f}
 	if m.blocks() {
-		blocks := m.cols / blockElements
-		scaleBytes := scaleBytesOf(m.t)
-		m.tileScales = tileRows * blocks * scaleBytes
-		m.tileWeights = tileRows * blocks * (m.t.BlockBytes() - scaleBytes)
-	} else {
-		m.tileWeights = tileRows * m.rowBytes
+		p.halves = m.t.Halves()
 	}
-	flip := uint32(0)
-	if m.t == quant.Q8_0 && b.level.q8Unsigned {
-		flip = 0x80808080
+	if b.level.unsigned && f.signed {
+		p.flip = 0x80808080
 	}
 	m.weights = b.memory.get(m.tiles() * m.tileWeights)
 	m.scales = b.memory.get(m.tiles() * m.tileScales)
-	b.pool.run(&packing{m, flip}, m.tiles())
+	b.pool.run(p, m.tiles())
 }
 
-// scaleBytesOf is the size of what precedes the weights of a block.
-func scaleBytesOf(t quant.Type) int {
-	if t == quant.Q4_1 {
-		return 4
+// form is what a row's block is packed to: its elements, and the bytes of its weights and scales.
+type form struct {
+	elements, weights, scales int
+	copied                    bool // the weights are packed as they are in the file, after the scales
+	signed                    bool // bytes with a sign
+}
+
+// formOf has no elements for formats that are not packed.
+func formOf(t quant.Type) form {
+	switch t {
+	case quant.F32:
+		return form{elements: 1, weights: 4, copied: true}
+	case quant.F16, quant.BF16:
+		return form{elements: 1, weights: 2, copied: true}
+	case quant.Q8_0:
+		return form{elements: blockElements, weights: 32, scales: 2, copied: true, signed: true}
+	case quant.Q4_0:
+		return form{elements: blockElements, weights: 16, scales: 2, copied: true}
+	case quant.Q4_1:
+		return form{elements: blockElements, weights: 16, scales: 4, copied: true}
+	case quant.Q5_0, quant.IQ4_NL:
+		return form{elements: blockElements, weights: 32, scales: 2, signed: true}
+	case quant.Q5_1:
+		return form{elements: blockElements, weights: 32, scales: 4}
+	case quant.Q4_K:
+		return form{elements: superElements, weights: superElements / 2, scales: 2 * 12}
+	case quant.Q5_K:
+		return form{elements: superElements, weights: superElements, scales: 2 * 12}
+	case quant.Q6_K, quant.Q3_K, quant.IQ4_XS:
+		return form{elements: superElements, weights: superElements, scales: 2 * 10, signed: true}
 	}
-	return 2
+	return form{}
 }
 
 // packing is the task of packing a matrix, a tile an item.
 type packing struct {
-	m    *matrix
-	flip uint32 // what changes a weight of Q8_0 to the level's form, four times
+	m      *matrix
+	form   form
+	halves []int  // offsets of the f16 numbers of a block in the file
+	flip   uint32 // what changes four bytes with a sign to the level's form
 }
 
-// packBytes is the part of the rows that is packed at once, so that its place in the tile stays in the first-level cache.
+// packBytes is the part of a row of floats that is packed at once, so that its place in the tile stays in the first-level
+// cache.
 const packBytes = 64
 
 func (p *packing) run(tile, _ int) {
@@ -114,20 +154,68 @@ func (p *packing) run(tile, _ int) {
 		end := min(at+step, m.rowBytes)
 		for r := range rows {
 			part := m.row(first + r)[at:end]
-			switch {
-			case m.blocks():
-				block := at / step
-				scaleBytes := scaleBytesOf(m.t)
-				packHalves(scales[tileRows*block*scaleBytes+2*r:], part[:scaleBytes])
-				words := part[scaleBytes:]
-				packWords(weights[tileRows*block*len(words)+4*r:], words, p.flip)
-			case m.t == quant.F32:
+			if m.blocks() {
+				block := at / step * tileRows
+				p.block(weights[block*p.form.weights+4*r:], scales[block*p.form.scales+2*r:], part)
+			} else if m.t == quant.F32 {
 				packWords(weights[tileRows*at+4*r:], part, 0)
-			default:
+			} else {
 				packHalves(weights[tileRows*at+2*r:], part)
 			}
 		}
 	}
+}
+
+// block packs a row's block.
+func (p *packing) block(weights, scales, data []byte) {
+	if p.form.copied {
+		packHalves(scales, data[:p.form.scales])
+		packWords(weights, data[p.form.scales:], p.flip)
+		return
+	}
+	var b quant.Block
+	quant.UnpackBlock(p.m.t, &b, data)
+	var bytes [superElements]byte
+	for i, w := range b.Weights {
+		bytes[i] = byte(w)
+	}
+	if p.form.weights < p.form.elements {
+		for i := range p.form.weights {
+			j := i/16*32 + i%16
+			bytes[i] = bytes[j] | bytes[j+16]<<4
+		}
+	}
+	packWords(weights, bytes[:p.form.weights], p.flip)
+	var numbers [2 * 12]byte
+	packHalves(scales, p.packedScales(numbers[:0], &b, data))
+}
+
+// packedScales appends what matrix draws of a row's block or of both segments of its superblock.
+func (p *packing) packedScales(out []byte, b *quant.Block, data []byte) []byte {
+	t := p.m.t
+	var head [4]byte
+	halves := 0
+	for _, at := range p.halves {
+		halves += copy(head[halves:], data[at:at+2])
+	}
+	if t.BlockElements() == blockElements {
+		return append(out, head[:halves]...)
+	}
+	sub := t.SubBlockElements()
+	scaleSub := sub
+	if !t.HasMinimums() {
+		scaleSub = 16
+	}
+	for first := 0; first < superElements; first += kernels.SegmentElements {
+		out = append(out, head[:halves]...)
+		for i := first; i < first+kernels.SegmentElements; i += scaleSub {
+			out = append(out, byte(b.Scales[i/sub]))
+		}
+		for i := first; t.HasMinimums() && i < first+kernels.SegmentElements; i += sub {
+			out = append(out, b.Minimums[i/sub])
+		}
+	}
+	return out
 }
 
 // packWords writes the four-byte words of a row to every tileRows-th word of to.

@@ -10,7 +10,7 @@ func pause(n uint64)
 // largestAVX2 is the largest bit pattern of x without signs; n is a positive multiple of 32.
 func largestAVX2(x *float32, n uint64) uint32
 
-// encodeAVX2 writes rne(x*r) as codes, four of them every stride bytes, and the sums of each 32.
+// encodeAVX2 writes rne(x*r) as codes, four of them every stride bytes, and the sums of each 16.
 func encodeAVX2(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)
 
 // sumSquaresAVX2 writes the 32 partial sums of squares of x; n is a positive multiple of 32.

@@ -224,14 +224,11 @@ block1:
 	VCVTPS2DQ    Y3, Y3
 	VPADDD       Y0, Y1, Y4
 	VPADDD       Y2, Y3, Y5
-	VPADDD       Y4, Y5, Y4
+	VPHADDD      Y5, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X5
 	VPADDD       X5, X4, X4
-	VPSHUFD      $0x4e, X4, X5
-	VPADDD       X5, X4, X4
-	VPSHUFD      $0xb1, X4, X5
-	VPADDD       X5, X4, X4
-	VMOVD        X4, (DX)
+	VPHADDD      X4, X4, X4
+	VMOVQ        X4, (DX)
 	VPACKSSDW    Y1, Y0, Y0
 	VPACKSSDW    Y3, Y2, Y2
 	VPACKSSWB    Y2, Y0, Y0
@@ -249,7 +246,7 @@ block1:
 	VPEXTRD      $0x03, X1, (AX)(CX*1)
 	LEAQ         (AX)(CX*2), AX
 	ADDQ         $0x00000080, BX
-	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000008, DX
 	DECQ         SI
 	JNZ          block1
 	VZEROUPPER

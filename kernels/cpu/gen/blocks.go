@@ -18,6 +18,7 @@ type kind struct {
 
 var kinds = []kind{
 	{name: "Q8", weightSize: 32 * tileRows, scaleSize: 2 * tileRows},
+	{name: "Q51", minimum: true, weightSize: 32 * tileRows, scaleSize: 4 * tileRows},
 	{name: "Q40", nibbles: true, weightSize: 16 * tileRows, scaleSize: 2 * tileRows},
 	{name: "Q41", nibbles: true, minimum: true, weightSize: 16 * tileRows, scaleSize: 4 * tileRows},
 }
@@ -96,26 +97,26 @@ func (f *blockFunc) assign() {
 	f.sum, f.total = r.grid(f.vectors, f.rows), r.grid(f.vectors, f.rows)
 	if f.nibbles {
 		f.mask = r.next()
-		f.broadcast(0x0F0F0F0F, f.mask)
+		f.fill(0x0F0F0F0F, f.level, f.mask)
 	}
 	if f.lanes == 8 {
 		f.ones = r.next()
-		f.broadcast(0x00010001, f.ones)
+		f.fill(0x00010001, f.level, f.ones)
 	}
 	f.free = r.v[r.used:]
 }
 
-// broadcast puts a constant into every lane.
-func (f *blockFunc) broadcast(c uint32, v reg.Register) {
-	t := f.GP32()
-	f.MOVL(operand.U32(c), t)
-	if f.lanes == 16 {
-		f.VPBROADCASTD(t, v)
+// fill puts a constant into every lane.
+func (g *gen) fill(c uint32, l level, v reg.Register) {
+	t := g.GP32()
+	g.MOVL(operand.U32(c), t)
+	if l.lanes == 16 {
+		g.VPBROADCASTD(t, v)
 		return
 	}
 	x := v.(reg.Vec).AsX()
-	f.VMOVD(t, x)
-	f.VPBROADCASTD(x, v)
+	g.VMOVD(t, x)
+	g.VPBROADCASTD(x, v)
 }
 
 func (g *gen) zero(v reg.Register) {
@@ -134,7 +135,8 @@ func (f *blockFunc) weights(k, vector int) operand.Mem {
 // codes is the address of the four activation codes of column k of a row.
 func (f *blockFunc) codes(k, row int) operand.Mem { return mem(f.x, 4*(k*f.rows+row)) }
 
-// sumVNNI multiplies unsigned weights (Q8: w + 128) by codes. The sums start with the correction.
+// sumVNNI multiplies unsigned weights (Q8: w + 128) by codes. The sums start with the correction; with minimums there is
+// none.
 func (f *blockFunc) sumVNNI() {
 	for row := range f.rows {
 		for v := range f.vectors {

@@ -92,6 +92,7 @@ func main() {
 		fill func(*gen)
 	}{
 		{"blocks", blocks},
+		{"superblocks", superblocks},
 		{"floats", floats},
 		{"attention", attention},
 		{"vector", vector},

@@ -104,7 +104,7 @@ func largest(g *gen, c map[string]operand.Mem) {
 }
 
 func encode(g *gen) {
-	g.text("encodeAVX2", "encodeAVX2 writes rne(x*r) as codes, four of them every stride bytes, and the sums of each 32.", "func(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)")
+	g.text("encodeAVX2", "encodeAVX2 writes rne(x*r) as codes, four of them every stride bytes, and the sums of each 16.", "func(codes *int8, stride uint64, sums *int32, x *float32, r float32, blocks uint64)")
 	codes, stride, sums, x, blocks := g.param("codes"), g.param("stride"), g.param("sums"), g.param("x"), g.param("blocks")
 	r := reg.Y15
 	g.Load(g.Param("r"), reg.X15)
@@ -118,14 +118,11 @@ func encode(g *gen) {
 	}
 	g.VPADDD(reg.Y0, reg.Y1, reg.Y4)
 	g.VPADDD(reg.Y2, reg.Y3, reg.Y5)
-	g.VPADDD(reg.Y4, reg.Y5, reg.Y4)
+	g.VPHADDD(reg.Y5, reg.Y4, reg.Y4)
 	g.VEXTRACTI128(operand.U8(1), reg.Y4, reg.X5)
 	g.VPADDD(reg.X5, reg.X4, reg.X4)
-	g.VPSHUFD(operand.U8(0x4E), reg.X4, reg.X5)
-	g.VPADDD(reg.X5, reg.X4, reg.X4)
-	g.VPSHUFD(operand.U8(0xB1), reg.X4, reg.X5)
-	g.VPADDD(reg.X5, reg.X4, reg.X4)
-	g.VMOVD(reg.X4, mem(sums, 0))
+	g.VPHADDD(reg.X4, reg.X4, reg.X4)
+	g.VMOVQ(reg.X4, mem(sums, 0))
 	// Packing works on 128-bit halves: groups of four bytes come out in the order 0 2 4 6 1 3 5 7.
 	g.VPACKSSDW(reg.Y1, reg.Y0, reg.Y0)
 	g.VPACKSSDW(reg.Y3, reg.Y2, reg.Y2)
@@ -137,7 +134,7 @@ func encode(g *gen) {
 		g.LEAQ(operand.Mem{Base: codes, Index: stride, Scale: 2}, codes)
 	}
 	g.ADDQ(operand.U32(128), x)
-	g.ADDQ(operand.U32(4), sums)
+	g.ADDQ(operand.U32(8), sums)
 	g.DECQ(blocks)
 	g.JNZ(operand.LabelRef(loop))
 	g.VZEROUPPER()
