@@ -251,6 +251,9 @@ func TestEviction(t *testing.T) {
 	if head := rig.Log.Head(); head.Receipts != 10 {
 		t.Errorf("%d receipts", head.Receipts)
 	}
+	if loads := network.Loads(); loads < 5 {
+		t.Errorf("processes were loaded %d times: nothing was evicted", loads)
+	}
 }
 
 // A failure is an error, nothing is signed, and a later try succeeds.

@@ -29,6 +29,7 @@ var ErrDown = errors.New("connection refused")
 type Network struct {
 	mu        sync.Mutex
 	down      bool
+	loads     int
 	processes map[ao.ID]ao.Process
 	schedules map[ao.ID][]ao.Assignment
 	items     map[ao.ID]ao.Message
@@ -50,6 +51,13 @@ func (n *Network) Down(down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.down = down
+}
+
+// Loads is how often a unit has asked what a process is, which it does when it gets one ready.
+func (n *Network) Loads() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loads
 }
 
 // Spawn makes a process. Assigned says that its schedule begins with the process itself, as newer schedulers do.
@@ -152,6 +160,7 @@ func (n *Network) Process(_ context.Context, id ao.ID) (ao.Process, error) {
 		return ao.Process{}, err
 	}
 	defer unlock()
+	n.loads++
 	process, ok := n.processes[id]
 	if !ok {
 		return process, cu.ErrNotFound
