@@ -247,11 +247,12 @@ func TestEviction(t *testing.T) {
 				t.Errorf("message %d: %s", i, got)
 			}
 		}
+		time.Sleep(20 * time.Millisecond) // an eviction gives way to whoever comes while it saves
 	}
 	if head := rig.Log.Head(); head.Receipts != 10 {
 		t.Errorf("%d receipts", head.Receipts)
 	}
-	if loads := network.Loads(); loads < 5 {
+	if loads := network.Loads(); loads < 3 {
 		t.Errorf("processes were loaded %d times: nothing was evicted", loads)
 	}
 }
