@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
+	"verbatim/models/jinja"
 	"verbatim/models/tokenizer"
 )
 
@@ -32,27 +32,15 @@ const TurnsMax = 4096
 var ErrNoChatTemplate = errors.New("the model has no chat template: give a prompt instead of messages")
 
 // EncodeChat turns a chat into the tokens of a prompt that the assistant's next
-// turn follows.
+// turn follows, by the model's chat template. Control tokens are recognised in
+// the template's own text only, never in a turn's content.
 //
-// Templates are recognised by family, not run: ChatML, Llama 3 and Llama 2. The
-// text is that of the template; control tokens are recognised in the template's
-// own text only, never in a turn's content.
+// The template sees messages, add_generation_prompt (true), bos_token and
+// eos_token, and none for tools and documents, as with Hugging Face's
+// transformers. A template that refuses the chat gives an error that is
+// jinja.ErrRaised and says why.
 func (m *Model) EncodeChat(turns []Turn) ([]tokenizer.Token, error) {
-	parts, err := renderChat(m.ChatTemplate, turns)
-	if err != nil {
-		return nil, err
-	}
-	// The vocabulary's rule adds the BOS token; when there is no rule and the
-	// template asks for it, it is part of the text.
-	if bos, ok := m.Tokenizer.BOS(); ok && !m.Tokenizer.AddsBOS() && strings.Contains(m.ChatTemplate, "bos_token") {
-		parts = append([]tokenizer.Part{{Text: string(m.Tokenizer.Piece(bos)), Special: true}}, parts...)
-	}
-	return m.Tokenizer.EncodeParts(parts, true)
-}
-
-// renderChat is the text of a chat without the BOS token at its start.
-func renderChat(template string, turns []Turn) ([]tokenizer.Part, error) {
-	if template == "" {
+	if m.ChatTemplate == "" {
 		return nil, ErrNoChatTemplate
 	}
 	if len(turns) == 0 || len(turns) > TurnsMax {
@@ -63,135 +51,48 @@ func renderChat(template string, turns []Turn) ([]tokenizer.Part, error) {
 			return nil, fmt.Errorf("chat: turn %d has role %q (system, user and assistant are allowed)", i, turn.Role)
 		}
 	}
-	has := func(marker string) bool { return strings.Contains(template, marker) }
-	switch {
-	case has("tools"):
-		// Templates that offer tools say more than the plain forms below.
-	case has("<|im_start|>") && has("<|im_end|>"):
-		return renderChatML(template, turns), nil
-	case has("<|start_header_id|>") && has("<|end_header_id|>") && has("<|eot_id|>"):
-		return renderLlama3(template, turns), nil
-	case has("[INST]") && has("[/INST]") && has("<<SYS>>"):
-		return renderLlama2(turns)
+	template, err := jinja.Parse(m.ChatTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("chat: the model's template: %w", err)
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(template), "\n")
-	return nil, fmt.Errorf("chat: the model's template is none of the supported families (ChatML, Llama 3, Llama 2, without tools); it begins %q", cut(first, 120))
+	bos, eos := m.tokenText(m.Tokenizer.BOS()), m.tokenText(m.Tokenizer.EOS())
+	spans, err := template.Render(chatVariables(turns, bos, eos))
+	if err != nil {
+		return nil, fmt.Errorf("chat: the model's template: %w", err)
+	}
+	parts := make([]tokenizer.Part, len(spans))
+	for i, span := range spans {
+		parts[i] = tokenizer.Part{Text: span.Text, Special: !span.Content}
+	}
+	// The vocabulary's rule and the template may both ask for the BOS token.
+	if m.Tokenizer.AddsBOS() && len(parts) > 0 && parts[0].Special {
+		parts[0].Text = strings.TrimPrefix(parts[0].Text, bos)
+	}
+	return m.Tokenizer.EncodeParts(parts, true)
 }
 
-func cut(text string, bytesMax int) string {
-	if len(text) <= bytesMax {
-		return text
+// tokenText is the text of a token, or "" if the vocabulary has none.
+func (m *Model) tokenText(token tokenizer.Token, ok bool) string {
+	if !ok {
+		return ""
 	}
-	return text[:bytesMax] + "..."
+	return string(m.Tokenizer.Piece(token))
 }
 
-// script collects the parts of a rendered chat.
-type script struct{ parts []tokenizer.Part }
-
-func (s *script) template(text string) {
-	s.parts = append(s.parts, tokenizer.Part{Text: text, Special: true})
-}
-
-func (s *script) content(text string) {
-	s.parts = append(s.parts, tokenizer.Part{Text: text})
-}
-
-// trimmed is what the template does to contents: most trim them if they say so.
-func trimmed(template string, content string) string {
-	if strings.Contains(template, "trim") || strings.Contains(template, ".strip()") {
-		return strip(content)
-	}
-	return content
-}
-
-// strip removes white space at both ends as Python's str.strip does.
-func strip(text string) string {
-	return strings.TrimFunc(text, func(r rune) bool {
-		return unicode.IsSpace(r) || (r >= 0x1c && r <= 0x1f)
-	})
-}
-
-// renderChatML writes "<|im_start|>role\ncontent<|im_end|>\n" for each turn. When
-// the chat has no system turn at its start, a template may bring its own.
-func renderChatML(template string, turns []Turn) []tokenizer.Part {
-	var s script
-	if system, ok := defaultSystem(template); ok && turns[0].Role != System {
-		s.template("<|im_start|>system\n" + system + "<|im_end|>\n")
-	}
-	for _, turn := range turns {
-		s.template("<|im_start|>" + string(turn.Role) + "\n")
-		s.content(trimmed(template, turn.Content))
-		s.template("<|im_end|>\n")
-	}
-	s.template("<|im_start|>assistant\n")
-	return s.parts
-}
-
-// defaultSystem finds the system turn that a ChatML template writes itself: a
-// literal that holds the turn's head, text and end. The line feed stands in the
-// template as itself or as \n.
-func defaultSystem(template string) (string, bool) {
-	for _, lineFeed := range []string{"\n", `\n`} {
-		_, rest, found := strings.Cut(template, "<|im_start|>system"+lineFeed)
-		if !found {
-			continue
-		}
-		text, _, found := strings.Cut(rest, "<|im_end|>")
-		if found && !strings.ContainsAny(text, `'"{}+`) {
-			return strings.ReplaceAll(text, `\n`, "\n"), true
-		}
-	}
-	return "", false
-}
-
-// renderLlama3 writes a header, a blank line, the content and <|eot_id|>.
-func renderLlama3(template string, turns []Turn) []tokenizer.Part {
-	var s script
-	for _, turn := range turns {
-		s.template("<|start_header_id|>" + string(turn.Role) + "<|end_header_id|>\n\n")
-		s.content(trimmed(template, turn.Content))
-		s.template("<|eot_id|>")
-	}
-	s.template("<|start_header_id|>assistant<|end_header_id|>\n\n")
-	return s.parts
-}
-
-// renderLlama2 writes "[INST] question [/INST] answer </s><s>" and so on, with the
-// system turn inside the first question. Questions and answers must alternate.
-func renderLlama2(turns []Turn) ([]tokenizer.Part, error) {
-	var s script
-	system := ""
-	if turns[0].Role == System {
-		system = turns[0].Content
-		turns = turns[1:]
-	}
-	if len(turns)%2 == 0 {
-		return nil, errors.New("chat: the model's template wants questions and answers in turn, with a question last")
-	}
+func chatVariables(turns []Turn, bos, eos string) jinja.Variables {
+	messages := make([]jinja.Value, len(turns))
 	for i, turn := range turns {
-		want := User
-		if i%2 == 1 {
-			want = Assistant
-		}
-		if turn.Role != want {
-			return nil, fmt.Errorf("chat: the model's template wants questions and answers in turn; turn %d is of the %s instead of the %s", i, turn.Role, want)
-		}
-		if want == Assistant {
-			s.template(" ")
-			s.content(strip(turn.Content))
-			s.template(" </s>")
-			continue
-		}
-		if i > 0 {
-			s.template("<s>")
-		}
-		s.template("[INST] ")
-		if i == 0 && system != "" {
-			s.content(strip("<<SYS>>\n" + system + "\n<</SYS>>\n\n" + turn.Content))
-		} else {
-			s.content(strip(turn.Content))
-		}
-		s.template(" [/INST]")
+		messages[i] = jinja.Dict(
+			jinja.Variable{Name: "role", Value: jinja.String(string(turn.Role))},
+			jinja.Variable{Name: "content", Value: jinja.Content(turn.Content)},
+		)
 	}
-	return s.parts, nil
+	return jinja.Variables{
+		{Name: "messages", Value: jinja.List(messages...)},
+		{Name: "add_generation_prompt", Value: jinja.Bool(true)},
+		{Name: "bos_token", Value: jinja.String(bos)},
+		{Name: "eos_token", Value: jinja.String(eos)},
+		{Name: "tools", Value: jinja.None()},
+		{Name: "documents", Value: jinja.None()},
+	}
 }

@@ -16,9 +16,21 @@ You are a helpful machine<|im_end|>
 ' + message['content'] + '<|im_end|>' + '
 '}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
 ' }}{% endif %}`
-	chatMLPlain = `{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>\n'}}{% endfor %}`
+	chatMLPlain = `{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>\n'}}{% endfor %}{{ '<|im_start|>assistant\n' }}`
 	llama3      = `{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}`
-	llama2      = `{% set system_message = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}`
+	llama2      = `{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}{% else %}{% set loop_messages = messages %}{% set system_message = '' %}{% endif %}{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% if loop.index0 == 0 %}{% set content = system_message + message['content'] %}{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% else %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}`
+	zephyr      = `{% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ '<|user|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'system' %}
+{{ '<|system|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'assistant' %}
+{{ '<|assistant|>\n'  + message['content'] + eos_token }}
+{% endif %}
+{% if loop.last and add_generation_prompt %}
+{{ '<|assistant|>' }}
+{% endif %}
+{% endfor %}`
 )
 
 func turns(pairs ...string) []models.Turn {
@@ -57,6 +69,7 @@ func TestChatTemplates(t *testing.T) {
 			"<|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
 		{"Llama 2", llama2, turns("system", "s", "user", "q ", "assistant", "a", "user", "r"),
 			"[INST] <<SYS>>\ns\n<</SYS>>\n\nq [/INST] a [INST] r [/INST]"},
+		{"Zephyr", zephyr, turns("system", "s", "user", "q"), "<|system|>\ns\n<|user|>\nq\n<|assistant|>\n"},
 	} {
 		m := chatModel(t, c.template)
 		tokens, err := m.EncodeChat(c.turns)
@@ -135,14 +148,12 @@ func TestChatRefusals(t *testing.T) {
 		turns    []models.Turn
 		want     string
 	}{
-		{"### Instruction: {{ x }}\nmore", turns("user", "hi"), `it begins "### Instruction: {{ x }}"`},
-		{"{% if tools %}<|im_start|><|im_end|>", turns("user", "hi"), "none of the supported families"},
+		{"{% include 'x' %}", turns("user", "hi"), `the tag "include" is not supported`},
+		{"{{ messages[1].content.text }}", turns("user", "hi"), "is undefined"},
 		{chatML, nil, "0 turns"},
 		{chatML, make([]models.Turn, models.TurnsMax+1), "4097 turns"},
 		{chatML, turns("tool", "x"), `turn 0 has role "tool"`},
-		{llama2, turns("user", "a", "user", "b", "user", "c"), "turn 1 is of the user instead of the assistant"},
-		{llama2, turns("user", "a", "assistant", "b"), "a question last"},
-		{llama2, turns("system", "a"), "a question last"},
+		{llama2, turns("user", "a", "user", "b", "user", "c"), "refuses this input: roles must alternate"},
 	} {
 		if _, err := chatModel(t, c.template).EncodeChat(c.turns); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want an error with %q", c.template, err, c.want)

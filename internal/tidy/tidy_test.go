@@ -39,7 +39,7 @@ var confined = map[string][]string{
 
 // deterministic packages may use no clock, environment, chance, goroutine, select, map order or library transcendental.
 var deterministic = []string{
-	"kernels/canon", "kernels/quant", "kernels/ref", "models/tokenizer", "inference/sampler", "inference/transcript",
+	"kernels/canon", "kernels/quant", "kernels/ref", "models/tokenizer", "models/jinja", "inference/sampler", "inference/transcript",
 	"inference", "wasmhost", "cu/ao", "cu/dataitem", "cu/eval", "cu/receipt",
 }
 
