@@ -169,6 +169,26 @@ func TestEachStepOnce(t *testing.T) {
 	}
 }
 
+// Callers who come while flights end and begin get the process, whichever flight it was.
+func TestMemoryUnderWay(t *testing.T) {
+	network := cutest.NewNetwork()
+	rig := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), &evaltest.Provider{}, func(c *cu.Config) { c.MemoryBytesMax = 1 })
+	defer rig.Close()
+	process := network.Spawn("p", true)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 20 {
+				network.Send(process, "@c")
+				if state, err := rig.Unit.Memory(background, process); err != nil || len(state.Memory) == 0 {
+					t.Errorf("%d bytes, %v", len(state.Memory), err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // A restart at any point, with checkpoints, without them, or with damaged ones, goes on as if nothing had happened, asks no
 // question twice and signs nothing twice.
 func TestRestart(t *testing.T) {

@@ -33,7 +33,7 @@ func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte) (ao.Resul
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(u.running, func() { cancel(ErrClosed) })()
-	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory, message, actor.limits)
+	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory.Image, message, actor.limits)
 	outcome, err := u.evaluate(ctx, u.dryRuns, step, Observation{DryRun: true})
 	if err != nil {
 		return ao.Result{}, fmt.Errorf("dry run on process %s: %w", process, err)

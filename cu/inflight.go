@@ -8,6 +8,7 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/eval"
+	"verbatim/cu/replay"
 )
 
 // process is a process whose memory is at hand. At most one flight at a time moves it on. Unit.mu guards every field; what
@@ -32,7 +33,7 @@ type actor struct {
 type tip struct {
 	at     Position
 	booted bool // the step at receipt.BootNonce was done
-	memory []byte
+	memory replay.Memory
 	time   moment
 }
 
@@ -46,8 +47,9 @@ type flight struct {
 	reached  int64 // nonce of the last step that is done
 	moved    chan struct{}
 	evicting bool  // it only saves the process; unless someone boards, the process goes with it
-	err      error // set before done is closed
+	err      error // why it ended before its target
 	done     chan struct{}
+	ended    bool // done is closed
 }
 
 // nowhere is the target of a flight that has no step to do.
@@ -66,15 +68,17 @@ func (u *Unit) fold(ctx context.Context, id ao.ID, target int64) (*actor, *tip, 
 	}
 	for {
 		u.mu.Lock()
-		moved, reached, actor, tip := f.moved, f.reached, p.actor, p.tip
+		moved, reached, actor, tip, ended, err := f.moved, f.reached, p.actor, p.tip, f.ended, f.err
 		u.mu.Unlock()
-		if reached >= target {
+		switch {
+		case reached >= target:
 			return actor, tip, nil
+		case ended:
+			return nil, nil, err
 		}
 		select {
 		case <-moved:
 		case <-f.done:
-			return nil, nil, f.err
 		case <-ctx.Done():
 			return nil, nil, context.Cause(ctx)
 		}
@@ -135,7 +139,7 @@ func (u *Unit) fly(p *process, f *flight) {
 		}
 	}
 	// Unit.mu is held since the target was looked at: whoever comes later starts another flight.
-	p.flight, f.err = nil, err
+	p.flight, f.err, f.ended = nil, err, true
 	if err != nil || f.evicting {
 		delete(u.processes, p.id)
 	}
@@ -185,7 +189,7 @@ func (u *Unit) evict() {
 	var bytes int64
 	for _, p := range u.processes {
 		if p.tip != nil && !(p.flight != nil && p.flight.evicting) {
-			bytes += int64(len(p.tip.memory))
+			bytes += int64(len(p.tip.memory.Image))
 		}
 	}
 	for bytes > u.config.MemoryBytesMax && !u.closed {
@@ -198,7 +202,7 @@ func (u *Unit) evict() {
 		if oldest == nil {
 			return
 		}
-		bytes -= int64(len(oldest.tip.memory))
+		bytes -= int64(len(oldest.tip.memory.Image))
 		f := newFlight(nowhere)
 		f.evicting = true
 		u.start(oldest, f)

@@ -40,46 +40,47 @@ func (u *Unit) recover(ctx context.Context, loaded *actor, first, last int64) (r
 }
 
 // checkpoint gives a memory and the nonce that it is of: first-1 and no memory, if there is no checkpoint to trust.
-func (u *Unit) checkpoint(id ao.ID, first, last int64) (memory []byte, nonce int64) {
+func (u *Unit) checkpoint(id ao.ID, first, last int64) (memory replay.Memory, nonce int64) {
 	found, err := u.config.Checkpoints.Load(id, last)
 	if err != nil {
 		if !errors.Is(err, checkpoint.ErrNone) {
 			u.config.Logger.Warn("checkpoints not read; evaluating from the start", "process", id, "error", err)
 		}
-		return nil, first - 1
-	}
-	entry, err := u.config.Log.At(id, found.Nonce)
-	if err != nil || receipt.MemoryOf(found.Memory) != entry.Receipt.MemoryAfter {
-		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "nonce", found.Nonce, "error", err)
-		return nil, first - 1
+		return replay.MemoryOf(nil), first - 1
 	}
 	if len(found.Memory) == 0 {
-		return nil, found.Nonce // no step has succeeded yet: the next one is a cold start
+		found.Memory = nil // no step has succeeded yet: the next one is a cold start
 	}
-	return found.Memory, found.Nonce
+	memory = replay.MemoryOf(found.Memory)
+	entry, err := u.config.Log.At(id, found.Nonce)
+	if err != nil || memory.Is != entry.Receipt.MemoryAfter {
+		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "nonce", found.Nonce, "error", err)
+		return replay.MemoryOf(nil), first - 1
+	}
+	return memory, found.Nonce
 }
 
 // again evaluates a step that the log holds already, and gives the memory after it.
-func (u *Unit) again(ctx context.Context, loaded *actor, memory []byte, entry *receipt.Entry) ([]byte, error) {
+func (u *Unit) again(ctx context.Context, loaded *actor, memory replay.Memory, entry *receipt.Entry) (after replay.Memory, err error) {
 	provider, err := replay.Feed(entry)
 	if err != nil {
-		return nil, err
+		return memory, err
 	}
 	if err := u.evaluations.take(ctx); err != nil {
-		return nil, err
+		return memory, err
 	}
 	defer u.evaluations.giveBack()
 	start := time.Now()
-	outcome, err := replay.Step(ctx, loaded.module.compiled, memory, entry, provider)
+	outcome, after, err := replay.Step(ctx, loaded.module.compiled, memory, entry, provider)
 	var diverged *replay.Divergence
 	if errors.As(err, &diverged) {
-		return nil, fmt.Errorf("%w: %w", ErrDiverged, diverged)
+		return memory, fmt.Errorf("%w: %w", ErrDiverged, diverged)
 	}
 	if err != nil {
-		return nil, err
+		return memory, err
 	}
 	u.observe(outcome, Observation{Recovery: true, Duration: time.Since(start)})
-	return outcome.Memory, nil
+	return after, nil
 }
 
 // describes gives the position after an entry, and when its message was assigned.

@@ -59,7 +59,7 @@ func (u *Unit) Memory(ctx context.Context, process ao.ID) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return State{Memory: tip.memory, Nonce: tip.at.Nonce, Timestamp: tip.time.timestamp, BlockHeight: tip.time.blockHeight}, nil
+	return State{Memory: tip.memory.Image, Nonce: tip.at.Nonce, Timestamp: tip.time.timestamp, BlockHeight: tip.time.blockHeight}, nil
 }
 
 // tip evaluates everything that is assigned to a process at the time of the call.

@@ -10,6 +10,7 @@ import (
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
+	"verbatim/cu/replay"
 )
 
 // steps does the steps of a process from its tip up to the nonce target.
@@ -63,16 +64,17 @@ func (u *Unit) boot(ctx context.Context, p *process, f *flight) error {
 // that follows, but for its memory.
 func (u *Unit) step(ctx context.Context, p *process, f *flight, message ao.Message, where receipt.Receipt, after tip) error {
 	actor := p.actor
-	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, p.tip.memory, message, actor.limits)
+	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, p.tip.memory.Image, message, actor.limits)
 	outcome, err := u.evaluate(ctx, u.evaluations, step, Observation{})
 	if err != nil {
 		return fmt.Errorf("process %s, nonce %d: %w", p.id, where.Nonce, err)
 	}
-	if err := u.sign(where, p.id, actor, step, outcome); err != nil {
+	after.memory = p.tip.memory.After(outcome)
+	where.Process, where.MemoryBefore, where.MemoryAfter = p.id, p.tip.memory.Is, after.memory.Is
+	if err := u.sign(where, actor, step, outcome); err != nil {
 		return fmt.Errorf("process %s, nonce %d: %w", p.id, where.Nonce, err)
 	}
 	// A crash from here on loses nothing: the receipt is in the log, and the memory follows from it.
-	after.memory = outcome.Memory
 	u.move(p, f, actor, &after)
 	if after.at.Nonce-p.saved >= checkpointSteps {
 		u.save(p)
@@ -95,12 +97,11 @@ func (u *Unit) evaluate(ctx context.Context, slots slots, step eval.Step, about 
 	return outcome, err
 }
 
-// sign writes the receipt of a step. When it returns, the receipt is on stable storage.
-func (u *Unit) sign(r receipt.Receipt, process ao.ID, actor *actor, step eval.Step, outcome eval.Outcome) error {
-	r.Process, r.Module = process, actor.module.meta.ID
+// sign completes the receipt of a step and writes it. When it returns, the receipt is on stable storage.
+func (u *Unit) sign(r receipt.Receipt, actor *actor, step eval.Step, outcome eval.Outcome) error {
+	r.Module = actor.module.meta.ID
 	r.ModuleDigest, r.ModuleFormat = actor.module.compiled.Digest, actor.module.compiled.Format
 	r.GasMax, r.MemoryBytesMax = step.Limits.GasMax, step.Limits.MemoryBytesMax
-	r.MemoryBefore, r.MemoryAfter = receipt.MemoryOf(step.Memory), receipt.MemoryOf(outcome.Memory)
 	r.Input = receipt.InputDigest(step.Message, step.Env)
 	r.Result, r.Gas, r.Fault = outcome.Result.Digest(), outcome.Gas, outcome.Fault
 	r.Device, r.Build = u.config.Device, u.config.Build
@@ -111,8 +112,10 @@ func (u *Unit) sign(r receipt.Receipt, process ao.ID, actor *actor, step eval.St
 		}
 		r.Inferences = append(r.Inferences, receipt.Inference{Transcript: encoded, Refusal: made.Refusal})
 	}
-	if err := u.config.Log.AppendModule(actor.module.wasm); err != nil {
-		return err
+	if !u.config.Log.HasModule(r.ModuleDigest) {
+		if err := u.config.Log.AppendModule(actor.module.wasm); err != nil {
+			return err
+		}
 	}
 	_, err := u.config.Log.Append(r, step.Message, step.Env, outcome.Result.AppendJSON(nil))
 	return err
@@ -124,7 +127,7 @@ func (u *Unit) save(p *process) {
 	if p.tip == nil || p.tip.at.Nonce <= p.saved {
 		return
 	}
-	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: p.id, Nonce: p.tip.at.Nonce, Memory: p.tip.memory})
+	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: p.id, Nonce: p.tip.at.Nonce, Memory: p.tip.memory.Image})
 	if err != nil {
 		u.config.Logger.Warn("checkpoint not saved", "process", p.id, "nonce", p.tip.at.Nonce, "error", err)
 	}
@@ -163,7 +166,7 @@ func (u *Unit) load(ctx context.Context, id ao.ID) (*actor, *tip, int64, error) 
 	loaded := &actor{meta: meta, module: module, limits: eval.LimitsOf(limited, u.config.Limits)}
 	first, last, err := u.config.Log.Nonces(id)
 	if errors.Is(err, receipt.ErrAbsent) {
-		return loaded, &tip{at: Position{Nonce: -1}}, -1, nil
+		return loaded, &tip{at: Position{Nonce: -1}, memory: replay.MemoryOf(nil)}, -1, nil
 	}
 	if err != nil {
 		return nil, nil, 0, err

@@ -68,37 +68,54 @@ func diverged(r *receipt.Receipt, what, recorded, got string) *Divergence {
 	}
 }
 
-// Step evaluates the step of one entry with the memory that the steps before gave, and compares everything that the receipt
-// states. A divergence comes as *Divergence; any other error says that nothing was found out.
-func Step(ctx context.Context, module *eval.Module, memory []byte, entry *receipt.Entry, provider eval.Provider) (eval.Outcome, error) {
+// Memory is a memory and its digest. Digesting a memory takes as long as a short evaluation, so each is digested once.
+type Memory struct {
+	Image []byte
+	Is    receipt.Memory
+}
+
+// MemoryOf digests a memory; nil is that of a process that has not run.
+func MemoryOf(image []byte) Memory { return Memory{image, receipt.MemoryOf(image)} }
+
+// After gives the memory after a step: this one, undigested again, if the step left it as it was.
+func (m Memory) After(outcome eval.Outcome) Memory {
+	if len(outcome.Memory) == len(m.Image) && (len(m.Image) == 0 || &outcome.Memory[0] == &m.Image[0]) {
+		return m
+	}
+	return MemoryOf(outcome.Memory)
+}
+
+// Step evaluates the step of one entry with the memory that the steps before gave, compares everything that the receipt
+// states, and gives the memory after it. A divergence comes as *Divergence; any other error says that nothing was found out.
+func Step(ctx context.Context, module *eval.Module, memory Memory, entry *receipt.Entry, provider eval.Provider) (eval.Outcome, Memory, error) {
 	r := entry.Receipt
 	if err := inputs(entry, module); err != nil {
-		return eval.Outcome{}, err
+		return eval.Outcome{}, memory, err
 	}
-	if before := receipt.MemoryOf(memory); before != r.MemoryBefore {
-		return eval.Outcome{}, diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(before))
+	if memory.Is != r.MemoryBefore {
+		return eval.Outcome{}, memory, diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(memory.Is))
 	}
 	outcome, err := eval.Evaluate(ctx, eval.Step{
-		Module: module, Memory: memory, Message: entry.Message, Env: entry.Env,
+		Module: module, Memory: memory.Image, Message: entry.Message, Env: entry.Env,
 		Limits: eval.Limits{GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax},
 	}, provider)
 	var d *Divergence
 	switch {
 	case errors.As(err, &d):
-		return eval.Outcome{}, d
+		return eval.Outcome{}, memory, d
 	case err != nil:
-		return eval.Outcome{}, fmt.Errorf("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
+		return eval.Outcome{}, memory, fmt.Errorf("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
 	}
-	if d := compare(entry, outcome); d != nil {
-		return eval.Outcome{}, d
+	after := memory.After(outcome)
+	if d := compare(entry, outcome, after.Is); d != nil {
+		return eval.Outcome{}, memory, d
 	}
-	return outcome, nil
+	return outcome, after, nil
 }
 
 // compare gives the first difference between a receipt and an outcome.
-func compare(entry *receipt.Entry, outcome eval.Outcome) error {
+func compare(entry *receipt.Entry, outcome eval.Outcome, after receipt.Memory) error {
 	r := entry.Receipt
-	after := receipt.MemoryOf(outcome.Memory)
 	result := outcome.Result.AppendJSON(nil)
 	if d := compareInferences(r, outcome.Inferences); d != nil {
 		return d

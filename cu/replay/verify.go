@@ -140,7 +140,7 @@ func (v *verifier) whole(ctx context.Context, from io.ReaderAt, size, sizeMax in
 
 // process is what the steps so far left of one process.
 type process struct {
-	memory []byte
+	memory Memory
 	nonce  int64 // of the next step
 }
 
@@ -189,7 +189,7 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 		if r.Nonce > 0 {
 			return unusablef("receipt %d (process %s): the log begins at nonce %d, and the memory before is not in it", r.Sequence, r.Process, r.Nonce)
 		}
-		p = &process{nonce: r.Nonce}
+		p = &process{nonce: r.Nonce, memory: MemoryOf(nil)}
 		processes[r.Process] = p
 	}
 	if r.Nonce != p.nonce {
@@ -203,11 +203,11 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 	if err != nil {
 		return &unusable{err}
 	}
-	outcome, err := Step(ctx, module, p.memory, entry, provider)
+	outcome, after, err := Step(ctx, module, p.memory, entry, provider)
 	if err != nil {
 		return err
 	}
-	p.memory, p.nonce = outcome.Memory, p.nonce+1
+	p.memory, p.nonce = after, p.nonce+1
 	v.count(r, outcome.Inferences)
 	return nil
 }
