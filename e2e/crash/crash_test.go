@@ -66,7 +66,8 @@ func TestKilledInTheMiddleOfEvaluations(t *testing.T) {
 			asking.Add(1)
 			go func() { defer asking.Done(); s.ask(d, message) }()
 		}
-		time.Sleep(time.Duration(20+random.IntN(600)) * time.Millisecond)
+		s.await(s.acknowledged() + random.IntN(messagesPerRound))
+		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
 		d.kill()
 		asking.Wait()
 		s.checkLog()
@@ -175,6 +176,21 @@ func (s *scene) ask(d *daemon, message ao.ID) {
 		s.t.Errorf("message %s: result changed\n before %s\n now    %s", message, before, body)
 	}
 	s.answered[message] = body
+}
+
+func (s *scene) acknowledged() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.answered)
+}
+
+// await waits until so many results were acknowledged, but not for ever: a killed unit compiles its module again.
+func (s *scene) await(results int) {
+	for begin := time.Now(); time.Since(begin) < 15*time.Second; time.Sleep(5 * time.Millisecond) {
+		if s.acknowledged() >= results {
+			return
+		}
+	}
 }
 
 func (s *scene) checkAcknowledged(d *daemon) {
