@@ -21,25 +21,40 @@ func allLevels() []string { return []string{"generic", "avx2", "avx512"} }
 func TestConformance(t *testing.T) {
 	backends := map[string]kernels.Backend{}
 	for _, level := range allLevels() {
-		for _, threads := range []int{1, 2, 3} {
-			name := fmt.Sprintf("%s/threads=%d", level, threads)
-			if slices.Contains(cpu.Levels(), level) {
-				backends[name] = newBackend(t, threads, level)
-			} else if threads == 1 {
-				t.Run(level, func(t *testing.T) { t.Skipf("this machine or build has no %s; it has %v", level, cpu.Levels()) })
-			}
+		if !slices.Contains(cpu.Levels(), level) {
+			t.Run(level, func(t *testing.T) { t.Skipf("this machine or build has no %s; it has %v", level, cpu.Levels()) })
+			continue
+		}
+		threads := []int{1, 2, 3}
+		if level == "generic" || testing.Short() {
+			threads = []int{2}
+		}
+		for _, n := range threads {
+			backends[fmt.Sprintf("%s, %d threads", level, n)] = newBackend(t, n, level)
 		}
 	}
 	for _, c := range kerneltest.Cases() {
 		want := c.Results(t, ref.New())
 		for name, b := range backends {
-			if i := firstDifference(c.Results(t, b), want); i >= 0 {
-				got := c.Results(t, b)
-				t.Errorf("%s: %s (seed %#x): result %d of %d is %#08x (%g), want %#08x (%g)", name, c.Name, c.Seed(), i, len(got),
-					math.Float32bits(got[i]), got[i], math.Float32bits(want[i]), want[i])
-			}
+			t.Run(name+"/"+c.Name, func(t *testing.T) { kerneltest.Compare(t, c, c.Results(t, b), want) })
 		}
 	}
+}
+
+// FuzzLevels compares all levels of this machine on random cases.
+func FuzzLevels(f *testing.F) {
+	for seed := range uint64(50) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		c := kerneltest.Random(seed)
+		want := c.Results(t, ref.New())
+		for _, level := range cpu.Levels() {
+			b := newBackend(t, 2, level)
+			t.Run(level, func(t *testing.T) { kerneltest.Compare(t, c, c.Results(t, b), want) })
+			b.Close()
+		}
+	})
 }
 
 // firstDifference is the index of the first element that differs in bits, -1 if none does. Any two NaN are equal.
