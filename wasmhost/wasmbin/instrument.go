@@ -6,11 +6,10 @@ import (
 )
 
 // Costs of gas, part of the ABI: every instruction costs 1 except those that only shape the code
-// (block, else, end, nop), which are free. Bulk instructions pay for what they touch on top.
+// (block, else, end, nop), which are free. Bulk instructions pay for what they touch on top: table instructions 1 for each
+// element, memory instructions 1 for each 8 bytes, rounded down.
 const (
-	BytesPerGas = 8       // memory.copy, memory.fill, memory.init: one more for each 8 bytes, rounded down
-	ElementGas  = 1       // table.copy, table.fill, table.init, table.grow: for each element
-	PageGas     = 1 << 13 // memory.grow that succeeds: for each page (64 KiB / BytesPerGas)
+	PageGas = 1 << 13 // memory.grow that succeeds: for each page, as for filling it
 
 	bytesGasShift = 3
 	pageGasShift  = 13
