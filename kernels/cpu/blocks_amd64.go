@@ -16,18 +16,6 @@ func blocksQ8x3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums 
 // blocksQ8x4AVX2 adds the products of 8 rows of Q8 weights and 4 activation rows to y.
 func blocksQ8x4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
 
-// blocksQ51x1AVX2 adds the products of 32 rows of Q51 weights and 1 activation rows to y.
-func blocksQ51x1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x2AVX2 adds the products of 16 rows of Q51 weights and 2 activation rows to y.
-func blocksQ51x2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x3AVX2 adds the products of 8 rows of Q51 weights and 3 activation rows to y.
-func blocksQ51x3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x4AVX2 adds the products of 8 rows of Q51 weights and 4 activation rows to y.
-func blocksQ51x4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
 // blocksQ40x1AVX2 adds the products of 32 rows of Q40 weights and 1 activation rows to y.
 func blocksQ40x1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
 
@@ -52,6 +40,42 @@ func blocksQ41x3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums
 // blocksQ41x4AVX2 adds the products of 8 rows of Q41 weights and 4 activation rows to y.
 func blocksQ41x4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
 
+// blocksQ50x1AVX2 adds the products of 32 rows of Q50 weights and 1 activation rows to y.
+func blocksQ50x1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x2AVX2 adds the products of 16 rows of Q50 weights and 2 activation rows to y.
+func blocksQ50x2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x3AVX2 adds the products of 8 rows of Q50 weights and 3 activation rows to y.
+func blocksQ50x3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x4AVX2 adds the products of 8 rows of Q50 weights and 4 activation rows to y.
+func blocksQ50x4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x1AVX2 adds the products of 32 rows of Q51 weights and 1 activation rows to y.
+func blocksQ51x1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x2AVX2 adds the products of 16 rows of Q51 weights and 2 activation rows to y.
+func blocksQ51x2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x3AVX2 adds the products of 8 rows of Q51 weights and 3 activation rows to y.
+func blocksQ51x3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x4AVX2 adds the products of 8 rows of Q51 weights and 4 activation rows to y.
+func blocksQ51x4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx1AVX2 adds the products of 32 rows of IQ4NL weights and 1 activation rows to y.
+func blocksIQ4NLx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx2AVX2 adds the products of 16 rows of IQ4NL weights and 2 activation rows to y.
+func blocksIQ4NLx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx3AVX2 adds the products of 8 rows of IQ4NL weights and 3 activation rows to y.
+func blocksIQ4NLx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx4AVX2 adds the products of 8 rows of IQ4NL weights and 4 activation rows to y.
+func blocksIQ4NLx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
 // blocksQ8x1AVX512 adds the products of 32 rows of Q8 weights and 1 activation rows to y.
 func blocksQ8x1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
 
@@ -69,24 +93,6 @@ func blocksQ8x5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sum
 
 // blocksQ8x6AVX512 adds the products of 32 rows of Q8 weights and 6 activation rows to y.
 func blocksQ8x6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x1AVX512 adds the products of 32 rows of Q51 weights and 1 activation rows to y.
-func blocksQ51x1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x2AVX512 adds the products of 32 rows of Q51 weights and 2 activation rows to y.
-func blocksQ51x2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x3AVX512 adds the products of 32 rows of Q51 weights and 3 activation rows to y.
-func blocksQ51x3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x4AVX512 adds the products of 32 rows of Q51 weights and 4 activation rows to y.
-func blocksQ51x4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x5AVX512 adds the products of 32 rows of Q51 weights and 5 activation rows to y.
-func blocksQ51x5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
-
-// blocksQ51x6AVX512 adds the products of 32 rows of Q51 weights and 6 activation rows to y.
-func blocksQ51x6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
 
 // blocksQ40x1AVX512 adds the products of 32 rows of Q40 weights and 1 activation rows to y.
 func blocksQ40x1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
@@ -123,3 +129,57 @@ func blocksQ41x5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, su
 
 // blocksQ41x6AVX512 adds the products of 32 rows of Q41 weights and 6 activation rows to y.
 func blocksQ41x6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x1AVX512 adds the products of 32 rows of Q50 weights and 1 activation rows to y.
+func blocksQ50x1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x2AVX512 adds the products of 32 rows of Q50 weights and 2 activation rows to y.
+func blocksQ50x2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x3AVX512 adds the products of 32 rows of Q50 weights and 3 activation rows to y.
+func blocksQ50x3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x4AVX512 adds the products of 32 rows of Q50 weights and 4 activation rows to y.
+func blocksQ50x4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x5AVX512 adds the products of 32 rows of Q50 weights and 5 activation rows to y.
+func blocksQ50x5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ50x6AVX512 adds the products of 32 rows of Q50 weights and 6 activation rows to y.
+func blocksQ50x6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x1AVX512 adds the products of 32 rows of Q51 weights and 1 activation rows to y.
+func blocksQ51x1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x2AVX512 adds the products of 32 rows of Q51 weights and 2 activation rows to y.
+func blocksQ51x2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x3AVX512 adds the products of 32 rows of Q51 weights and 3 activation rows to y.
+func blocksQ51x3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x4AVX512 adds the products of 32 rows of Q51 weights and 4 activation rows to y.
+func blocksQ51x4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x5AVX512 adds the products of 32 rows of Q51 weights and 5 activation rows to y.
+func blocksQ51x5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksQ51x6AVX512 adds the products of 32 rows of Q51 weights and 6 activation rows to y.
+func blocksQ51x6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx1AVX512 adds the products of 32 rows of IQ4NL weights and 1 activation rows to y.
+func blocksIQ4NLx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx2AVX512 adds the products of 32 rows of IQ4NL weights and 2 activation rows to y.
+func blocksIQ4NLx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx3AVX512 adds the products of 32 rows of IQ4NL weights and 3 activation rows to y.
+func blocksIQ4NLx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx4AVX512 adds the products of 32 rows of IQ4NL weights and 4 activation rows to y.
+func blocksIQ4NLx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx5AVX512 adds the products of 32 rows of IQ4NL weights and 5 activation rows to y.
+func blocksIQ4NLx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)
+
+// blocksIQ4NLx6AVX512 adds the products of 32 rows of IQ4NL weights and 6 activation rows to y.
+func blocksIQ4NLx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, blocks uint64, segmentBlocks uint64)

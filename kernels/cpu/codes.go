@@ -20,12 +20,8 @@ type activations struct {
 	wanted     wanted
 
 	codes  []int8
-	dx     []float32 // by segment
-	bias8  []int32   // by block of 32: -128 times the sum of its codes
-	bias4  []int32   // -8 times it
-	sums   []int32   // the bits of it as an f32
-	bias16 []int32   // by 16 codes: -128 times their sum
-	pairs  []int32   // by 64 codes: minus the sums of each half, 16 bits each
+	dx     []float32          // by segment
+	sums   [sumsKinds][]int32 // those that are wanted
 	floats []float32
 
 	workers []rowCodes
@@ -33,7 +29,8 @@ type activations struct {
 
 // wanted says for what weights activations are.
 type wanted struct {
-	blocks, superblocks, floats bool
+	codes, floats bool
+	sums          [sumsKinds]bool
 }
 
 // rowCodes is a worker's scratch: a row's sums of 16 codes and its scales.
@@ -53,7 +50,7 @@ func resize[T any](s []T, n int) []T {
 // prepare lays out the activations of src, (rows, cols).
 func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) {
 	a.src, a.rows, a.cols, a.wanted = src, rows, cols, w
-	if w.blocks || w.superblocks {
+	if w.codes {
 		a.codes = resize(a.codes, rows*cols)
 		a.dx = resize(a.dx, rows*ref.Segments(cols))
 		for i := range a.workers {
@@ -61,12 +58,10 @@ func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) 
 			r.sums, r.dx = resize(r.sums, cols/16), resize(r.dx, ref.Segments(cols))
 		}
 	}
-	if w.blocks {
-		n := rows * cols / blockElements
-		a.bias8, a.bias4, a.sums = resize(a.bias8, n), resize(a.bias4, n), resize(a.sums, n)
-	}
-	if w.superblocks {
-		a.bias16, a.pairs = resize(a.bias16, rows*cols/16), resize(a.pairs, rows*cols/64)
+	for kind := range sumsKinds {
+		if w.sums[kind] {
+			a.sums[kind] = resize(a.sums[kind], rows*cols/sumsForms[kind].codes)
+		}
 	}
 	if w.floats && a.group > 1 && rows > 1 {
 		a.floats = resize(a.floats, rows*cols)
@@ -99,7 +94,7 @@ func (a *activations) run(row, worker int) {
 			to[i*n] = v
 		}
 	}
-	if !a.wanted.blocks && !a.wanted.superblocks {
+	if !a.wanted.codes {
 		return
 	}
 	w := &a.workers[worker]
@@ -108,30 +103,32 @@ func (a *activations) run(row, worker int) {
 	for s, dx := range w.dx {
 		a.dx[base+s*n] = dx
 	}
-	if a.wanted.blocks {
-		base = first*(a.cols/blockElements) + lane
-		for i := 0; i < len(w.sums); i += 2 {
-			sum := w.sums[i] + w.sums[i+1]
-			a.bias8[base], a.bias4[base], a.sums[base] = -128*sum, -8*sum, int32(math.Float32bits(float32(sum)))
-			base += n
+	for kind := range sumsKinds {
+		if a.wanted.sums[kind] {
+			a.layOut(kind, w.sums, first, lane, n)
 		}
-	}
-	if a.wanted.superblocks {
-		a.superSums(w.sums, first, lane, n)
 	}
 }
 
-// superSums lays out the sums of a row for superblocks.
-func (a *activations) superSums(sums []int32, first, lane, n int) {
-	base := first*len(sums) + lane
-	for i, sum := range sums {
-		a.bias16[base+i*n] = -128 * sum
-	}
-	base = first*(len(sums)/4) + lane
-	for i := 0; i+3 < len(sums); i += 4 {
-		low, high := -(sums[i] + sums[i+1]), -(sums[i+2] + sums[i+3])
-		a.pairs[base] = low&0xFFFF | high<<16
-		base += n
+// layOut writes a row's sums, of which it gets those of 16 codes.
+func (a *activations) layOut(kind sumsKind, sums []int32, first, lane, n int) {
+	f := sumsForms[kind]
+	to := a.sums[kind][first*(a.cols/f.codes)+lane:]
+	for i := range a.cols / f.codes {
+		var sum int32
+		switch {
+		case f.codes == 16:
+			sum = sums[i] * f.factor
+		case f.float:
+			sum = int32(math.Float32bits(float32(sums[2*i] + sums[2*i+1])))
+		case f.factor != 0:
+			sum = (sums[2*i] + sums[2*i+1]) * f.factor
+		case f.codes == 32:
+			sum = -sums[2*i]&0xFFFF | -sums[2*i+1]<<16
+		default:
+			sum = -(sums[4*i]+sums[4*i+1])&0xFFFF | -(sums[4*i+2]+sums[4*i+3])<<16
+		}
+		to[i*n] = sum
 	}
 }
 

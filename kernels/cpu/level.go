@@ -13,8 +13,8 @@ type blockFunc func(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 // floatFunc is the same for weights without blocks.
 type floatFunc func(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 
-// superFunc is the same for superblocks, whose segments all have full length.
-type superFunc func(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+// superFunc is the same for superblocks, which are two whole segments each.
+type superFunc func(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // tileFuncs are the functions of one weight format, for 1, 2, ... activation rows; matrixRows are the rows of a tile
 // that each handles at once.
@@ -39,20 +39,12 @@ type (
 type level struct {
 	name string
 
-	group    int  // activation rows that one function handles at most
-	unsigned bool // bytes with a sign are packed as w + 128
-	q8       tileFuncs[blockFunc]
-	q40      tileFuncs[blockFunc]
-	q41      tileFuncs[blockFunc]
-	q51      tileFuncs[blockFunc]
-	q4K      tileFuncs[superFunc]
-	q5K      tileFuncs[superFunc]
-	q6K      tileFuncs[superFunc]
-	q3K      tileFuncs[superFunc]
-	f32      tileFuncs[floatFunc]
-	f16      tileFuncs[floatFunc]
-	bf16     tileFuncs[floatFunc]
-	heads    []headFuncs // widest first
+	group       int  // activation rows that one function handles at most
+	unsigned    bool // bytes with a sign are packed as w + 128
+	blocks      map[quant.Type]tileFuncs[blockFunc]
+	superblocks map[quant.Type]tileFuncs[superFunc]
+	floats      map[quant.Type]tileFuncs[floatFunc]
+	heads       []headFuncs // widest first
 
 	vectors
 	meters meters
@@ -75,7 +67,7 @@ type vectors struct {
 }
 
 // packs says whether the level computes products of this format from packed weights.
-func (l *level) packs(t quant.Type) bool { return l.group > 0 && formOf(t).elements > 0 }
+func (l *level) packs(t quant.Type) bool { return l.group > 0 && forms[t].elements > 0 }
 
 var generic = level{name: "generic"}
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"verbatim/kernels"
-	"verbatim/kernels/quant"
 	"verbatim/kernels/ref"
 )
 
@@ -53,8 +52,10 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 		}
 		b.pack(m)
 		want.floats = want.floats || !m.blocks()
-		want.superblocks = want.superblocks || m.t.BlockElements() == superElements
-		want.blocks = want.blocks || m.t.BlockElements() == blockElements
+		want.codes = want.codes || m.blocks()
+		if b.level.packs(m.t) {
+			want.sums[forms[m.t].sums] = m.blocks()
+		}
 		p.dst, p.weights = append(p.dst, dst[i].(*buffer).x[:rows*m.rows]), append(p.weights, m)
 		step := max(1, itemBytes/(tileRows*m.rowBytes))
 		p.first, p.step = append(p.first, items), append(p.step, step)
@@ -112,7 +113,7 @@ func (p *product) group(m *matrix, y []float32, n, row, tile int) {
 	_, rows := a.groupOf(row)
 	w := m.weights[tile*m.tileWeights:]
 	if !m.blocks() {
-		f := p.level.floatFuncs(m.t)
+		f := p.level.floats[m.t]
 		size := m.t.BlockBytes()
 		x := &a.floatsOf(row, rows)[0]
 		for r := 0; r < n; r += f.matrixRows[rows-1] {
@@ -121,60 +122,18 @@ func (p *product) group(m *matrix, y []float32, n, row, tile int) {
 		return
 	}
 	d := m.scales[tile*m.tileScales:]
+	kind := forms[m.t].sums
+	sums := &a.sums[kind][row*(m.cols/sumsForms[kind].codes)]
 	x, dx := &a.codes[row*m.cols], &a.dx[row*ref.Segments(m.cols)]
 	if m.t.BlockElements() == superElements {
-		f, sums := p.level.superFuncs(m.t, a)
-		s := &sums[row*(len(sums)/a.rows)]
+		f := p.level.superblocks[m.t]
 		for r := 0; r < n; r += f.matrixRows[rows-1] {
-			f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, s, dx, uint64(m.cols/kernels.SegmentElements))
+			f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/superElements))
 		}
 		return
 	}
-	f, sums := p.level.blockFuncs(m.t, a)
-	blocks := m.cols / blockElements
+	f := p.level.blocks[m.t]
 	for r := 0; r < n; r += f.matrixRows[rows-1] {
-		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, &sums[row*blocks], dx, uint64(blocks), segmentBlocks)
+		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/blockElements), segmentBlocks)
 	}
-}
-
-func (l *level) floatFuncs(t quant.Type) *tileFuncs[floatFunc] {
-	switch t {
-	case quant.F32:
-		return &l.f32
-	case quant.F16:
-		return &l.f16
-	case quant.BF16:
-		return &l.bf16
-	}
-	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
-}
-
-// blockFuncs are the functions of a format and what they want for each block and row beside the codes.
-func (l *level) blockFuncs(t quant.Type, a *activations) (f *tileFuncs[blockFunc], sums []int32) {
-	switch t {
-	case quant.Q8_0, quant.Q5_0, quant.IQ4_NL:
-		return &l.q8, a.bias8
-	case quant.Q5_1:
-		return &l.q51, a.sums
-	case quant.Q4_0:
-		return &l.q40, a.bias4
-	case quant.Q4_1:
-		return &l.q41, a.sums
-	}
-	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
-}
-
-// superFuncs are the same for superblocks.
-func (l *level) superFuncs(t quant.Type, a *activations) (f *tileFuncs[superFunc], sums []int32) {
-	switch t {
-	case quant.Q4_K:
-		return &l.q4K, a.pairs
-	case quant.Q5_K:
-		return &l.q5K, a.pairs
-	case quant.Q6_K, quant.IQ4_XS:
-		return &l.q6K, a.bias16
-	case quant.Q3_K:
-		return &l.q3K, a.bias16
-	}
-	panic(fmt.Sprintf("cpu: internal error: no product for %v", t))
 }

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"verbatim/kernels"
@@ -23,18 +22,25 @@ const (
 
 // matrix keeps the rows as they stand in the file and, for levels with assembly, packed in tiles of 32 rows:
 //
-//	bytes   block: | row 0: w0..w3 | row 1: w0..w3 | ... row 31 | row 0: w4..w7 | ...      1024 bytes
-//	nibbles block: | row 0: bytes 0..3 | row 1: bytes 0..3 | ... | row 0: bytes 4..7 | ...  512 bytes
-//	floats column: | row 0 | row 1 | ... row 31 |                                           128 or 64 bytes
+//	words:  | row 0: 4 bytes | row 1: 4 bytes | ... row 31 | row 0: the next 4 bytes | ...      128 bytes a word
+//	floats: | row 0 | row 1 | ... row 31 |                                                      128 or 64 bytes a column
 //
-// and beside them the scales, again row by row within each part:
+// The words of 32 weights are, with column c being the elements 4c to 4c+3 and byte b of a word having what belongs to
+// element 4c+b:
 //
-//	block:   | d | (minimums:) m |
-//	segment: | d | (minimums:) dmin | s0 s1 | s2 s3 | ... | (minimums:) n0 n1 | n2 n3 |
+//	bytes   8 words, a column each: Q8_0
+//	nibbles 4 words: word k has columns k and, in the upper nibbles, k+4: all with 4, 5 or 6 bits
+//	pairs   2 words: word k has columns 4k to 4k+3 in two bits each: Q3_K, Q2_K; the high bits of Q6_K
+//	bits    1 word: columns 0 to 7 in a bit each: the high bits of Q5_0, Q5_1, Q5_K, Q3_K
 //
-// A byte i of nibbles holds the weights i and i + 16 of a block. Superblocks are cut into segments, and sub-blocks of
-// IQ4_XS into halves. Rows that the last tile lacks are zero. Weights and scales of a tile are contiguous each, so that a
-// product reads two streams from end to end.
+// Beside them lie the scales, again row by row within each part, two bytes a row:
+//
+//	block:      | d | (minimums:) m |
+//	superblock: | d | (minimums:) dmin | segment | segment |
+//	segment:    | s0 s1 | s2 s3 | ... | (Q4_K, Q5_K:) n0 n1 | n2 n3 |
+//
+// In Q2_K a minimum is the upper nibble of its scale; sub-blocks of IQ4_XS are cut into halves. Rows that the last tile
+// lacks are zero. Weights and scales of a tile are contiguous each, so that a product reads two streams from end to end.
 type matrix struct {
 	t          quant.Type
 	rows, cols int
@@ -79,14 +85,11 @@ func (b *Backend) pack(m *matrix) {
 	if !b.level.packs(m.t) || m.weights != nil {
 		return
 	}
-	f := formOf(m.t)
+	f := forms[m.t]
 	m.tileWeights = tileRows * m.cols / f.elements * f.weights
 	m.tileScales = tileRows * m.cols / f.elements * f.scales
 	p := &packing{m: m, form: f}
-	if m.blocks() {
-		p.halves = m.t.Halves()
-	}
-	if b.level.unsigned && f.signed {
+	if b.level.unsigned && m.t == quant.Q8_0 {
 		p.flip = 0x80808080
 	}
 	m.weights = b.memory.get(m.tiles() * m.tileWeights)
@@ -94,46 +97,11 @@ func (b *Backend) pack(m *matrix) {
 	b.pool.run(p, m.tiles())
 }
 
-// form is what a row's block is packed to: its elements, and the bytes of its weights and scales.
-type form struct {
-	elements, weights, scales int
-	copied                    bool // the weights are packed as they are in the file, after the scales
-	signed                    bool // bytes with a sign
-}
-
-// formOf has no elements for formats that are not packed.
-func formOf(t quant.Type) form {
-	switch t {
-	case quant.F32:
-		return form{elements: 1, weights: 4, copied: true}
-	case quant.F16, quant.BF16:
-		return form{elements: 1, weights: 2, copied: true}
-	case quant.Q8_0:
-		return form{elements: blockElements, weights: 32, scales: 2, copied: true, signed: true}
-	case quant.Q4_0:
-		return form{elements: blockElements, weights: 16, scales: 2, copied: true}
-	case quant.Q4_1:
-		return form{elements: blockElements, weights: 16, scales: 4, copied: true}
-	case quant.Q5_0, quant.IQ4_NL:
-		return form{elements: blockElements, weights: 32, scales: 2, signed: true}
-	case quant.Q5_1:
-		return form{elements: blockElements, weights: 32, scales: 4}
-	case quant.Q4_K:
-		return form{elements: superElements, weights: superElements / 2, scales: 2 * 12}
-	case quant.Q5_K:
-		return form{elements: superElements, weights: superElements, scales: 2 * 12}
-	case quant.Q6_K, quant.Q3_K, quant.IQ4_XS:
-		return form{elements: superElements, weights: superElements, scales: 2 * 10, signed: true}
-	}
-	return form{}
-}
-
 // packing is the task of packing a matrix, a tile an item.
 type packing struct {
-	m      *matrix
-	form   form
-	halves []int  // offsets of the f16 numbers of a block in the file
-	flip   uint32 // what changes four bytes with a sign to the level's form
+	m    *matrix
+	form form
+	flip uint32 // what changes four bytes with a sign to the level's form
 }
 
 // packBytes is the part of a row of floats that is packed at once, so that its place in the tile stays in the first-level
@@ -168,60 +136,25 @@ func (p *packing) run(tile, _ int) {
 
 // block packs a row's block.
 func (p *packing) block(weights, scales, data []byte) {
-	if p.form.copied {
+	if p.form.pack == nil {
 		packHalves(scales, data[:p.form.scales])
 		packWords(weights, data[p.form.scales:], p.flip)
 		return
 	}
-	var b quant.Block
-	quant.UnpackBlock(p.m.t, &b, data)
-	var bytes [superElements]byte
-	for i, w := range b.Weights {
-		bytes[i] = byte(w)
+	var b packedBlock
+	p.form.pack(&b, data)
+	for i, word := range b.words[:p.form.weights/4] {
+		le.PutUint32(weights[4*tileRows*i:], word)
 	}
-	if p.form.weights < p.form.elements {
-		for i := range p.form.weights {
-			j := i/16*32 + i%16
-			bytes[i] = bytes[j] | bytes[j+16]<<4
-		}
+	for i, half := range b.halves[:p.form.scales/2] {
+		le.PutUint16(scales[2*tileRows*i:], half)
 	}
-	packWords(weights, bytes[:p.form.weights], p.flip)
-	var numbers [2 * 12]byte
-	packHalves(scales, p.packedScales(numbers[:0], &b, data))
-}
-
-// packedScales appends what matrix draws of a row's block or of both segments of its superblock.
-func (p *packing) packedScales(out []byte, b *quant.Block, data []byte) []byte {
-	t := p.m.t
-	var head [4]byte
-	halves := 0
-	for _, at := range p.halves {
-		halves += copy(head[halves:], data[at:at+2])
-	}
-	if t.BlockElements() == blockElements {
-		return append(out, head[:halves]...)
-	}
-	sub := t.SubBlockElements()
-	scaleSub := sub
-	if !t.HasMinimums() {
-		scaleSub = 16
-	}
-	for first := 0; first < superElements; first += kernels.SegmentElements {
-		out = append(out, head[:halves]...)
-		for i := first; i < first+kernels.SegmentElements; i += scaleSub {
-			out = append(out, byte(b.Scales[i/sub]))
-		}
-		for i := first; t.HasMinimums() && i < first+kernels.SegmentElements; i += sub {
-			out = append(out, b.Minimums[i/sub])
-		}
-	}
-	return out
 }
 
 // packWords writes the four-byte words of a row to every tileRows-th word of to.
 func packWords(to, row []byte, flip uint32) {
 	for len(row) >= 4 {
-		binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(row)^flip)
+		le.PutUint32(to, le.Uint32(row)^flip)
 		row = row[4:]
 		to = to[min(4*tileRows, len(to)):]
 	}
@@ -230,7 +163,7 @@ func packWords(to, row []byte, flip uint32) {
 // packHalves does the same with two bytes each.
 func packHalves(to, row []byte) {
 	for len(row) >= 2 {
-		binary.LittleEndian.PutUint16(to, binary.LittleEndian.Uint16(row))
+		le.PutUint16(to, le.Uint16(row))
 		row = row[2:]
 		to = to[min(2*tileRows, len(to)):]
 	}

@@ -5,121 +5,181 @@
 package cpu
 
 // superQ4Kx1AVX2 adds the products of 32 rows of Q4K weights and 1 activation rows to y.
-func superQ4Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx2AVX2 adds the products of 16 rows of Q4K weights and 2 activation rows to y.
-func superQ4Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx3AVX2 adds the products of 8 rows of Q4K weights and 3 activation rows to y.
-func superQ4Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx4AVX2 adds the products of 8 rows of Q4K weights and 4 activation rows to y.
-func superQ4Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx1AVX2 adds the products of 32 rows of Q5K weights and 1 activation rows to y.
-func superQ5Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx2AVX2 adds the products of 16 rows of Q5K weights and 2 activation rows to y.
-func superQ5Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx3AVX2 adds the products of 8 rows of Q5K weights and 3 activation rows to y.
-func superQ5Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx4AVX2 adds the products of 8 rows of Q5K weights and 4 activation rows to y.
-func superQ5Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx1AVX2 adds the products of 32 rows of Q6K weights and 1 activation rows to y.
-func superQ6Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx2AVX2 adds the products of 16 rows of Q6K weights and 2 activation rows to y.
-func superQ6Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx3AVX2 adds the products of 8 rows of Q6K weights and 3 activation rows to y.
-func superQ6Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx4AVX2 adds the products of 8 rows of Q6K weights and 4 activation rows to y.
-func superQ6Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx1AVX2 adds the products of 32 rows of Q3K weights and 1 activation rows to y.
-func superQ3Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx2AVX2 adds the products of 16 rows of Q3K weights and 2 activation rows to y.
-func superQ3Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx3AVX2 adds the products of 8 rows of Q3K weights and 3 activation rows to y.
-func superQ3Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx4AVX2 adds the products of 8 rows of Q3K weights and 4 activation rows to y.
-func superQ3Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx1AVX2 adds the products of 32 rows of Q2K weights and 1 activation rows to y.
+func superQ2Kx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx2AVX2 adds the products of 16 rows of Q2K weights and 2 activation rows to y.
+func superQ2Kx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx3AVX2 adds the products of 8 rows of Q2K weights and 3 activation rows to y.
+func superQ2Kx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx4AVX2 adds the products of 8 rows of Q2K weights and 4 activation rows to y.
+func superQ2Kx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx1AVX2 adds the products of 32 rows of IQ4XS weights and 1 activation rows to y.
+func superIQ4XSx1AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx2AVX2 adds the products of 16 rows of IQ4XS weights and 2 activation rows to y.
+func superIQ4XSx2AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx3AVX2 adds the products of 8 rows of IQ4XS weights and 3 activation rows to y.
+func superIQ4XSx3AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx4AVX2 adds the products of 8 rows of IQ4XS weights and 4 activation rows to y.
+func superIQ4XSx4AVX2(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx1AVX512 adds the products of 32 rows of Q4K weights and 1 activation rows to y.
-func superQ4Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx2AVX512 adds the products of 32 rows of Q4K weights and 2 activation rows to y.
-func superQ4Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx3AVX512 adds the products of 32 rows of Q4K weights and 3 activation rows to y.
-func superQ4Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ4Kx4AVX512 adds the products of 32 rows of Q4K weights and 4 activation rows to y.
-func superQ4Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ4Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
-// superQ4Kx5AVX512 adds the products of 16 rows of Q4K weights and 5 activation rows to y.
-func superQ4Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+// superQ4Kx5AVX512 adds the products of 32 rows of Q4K weights and 5 activation rows to y.
+func superQ4Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
-// superQ4Kx6AVX512 adds the products of 16 rows of Q4K weights and 6 activation rows to y.
-func superQ4Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+// superQ4Kx6AVX512 adds the products of 32 rows of Q4K weights and 6 activation rows to y.
+func superQ4Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx1AVX512 adds the products of 32 rows of Q5K weights and 1 activation rows to y.
-func superQ5Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx2AVX512 adds the products of 32 rows of Q5K weights and 2 activation rows to y.
-func superQ5Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx3AVX512 adds the products of 32 rows of Q5K weights and 3 activation rows to y.
-func superQ5Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx4AVX512 adds the products of 32 rows of Q5K weights and 4 activation rows to y.
-func superQ5Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx5AVX512 adds the products of 16 rows of Q5K weights and 5 activation rows to y.
-func superQ5Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ5Kx6AVX512 adds the products of 16 rows of Q5K weights and 6 activation rows to y.
-func superQ5Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ5Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx1AVX512 adds the products of 32 rows of Q6K weights and 1 activation rows to y.
-func superQ6Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx2AVX512 adds the products of 32 rows of Q6K weights and 2 activation rows to y.
-func superQ6Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx3AVX512 adds the products of 32 rows of Q6K weights and 3 activation rows to y.
-func superQ6Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx4AVX512 adds the products of 32 rows of Q6K weights and 4 activation rows to y.
-func superQ6Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx5AVX512 adds the products of 16 rows of Q6K weights and 5 activation rows to y.
-func superQ6Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx6AVX512 adds the products of 16 rows of Q6K weights and 6 activation rows to y.
-func superQ6Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ6Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx1AVX512 adds the products of 32 rows of Q3K weights and 1 activation rows to y.
-func superQ3Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx2AVX512 adds the products of 32 rows of Q3K weights and 2 activation rows to y.
-func superQ3Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx3AVX512 adds the products of 32 rows of Q3K weights and 3 activation rows to y.
-func superQ3Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ3Kx4AVX512 adds the products of 32 rows of Q3K weights and 4 activation rows to y.
-func superQ3Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+func superQ3Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
-// superQ3Kx5AVX512 adds the products of 16 rows of Q3K weights and 5 activation rows to y.
-func superQ3Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+// superQ3Kx5AVX512 adds the products of 32 rows of Q3K weights and 5 activation rows to y.
+func superQ3Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
-// superQ3Kx6AVX512 adds the products of 16 rows of Q3K weights and 6 activation rows to y.
-func superQ3Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, segments uint64)
+// superQ3Kx6AVX512 adds the products of 32 rows of Q3K weights and 6 activation rows to y.
+func superQ3Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx1AVX512 adds the products of 32 rows of Q2K weights and 1 activation rows to y.
+func superQ2Kx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx2AVX512 adds the products of 32 rows of Q2K weights and 2 activation rows to y.
+func superQ2Kx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx3AVX512 adds the products of 32 rows of Q2K weights and 3 activation rows to y.
+func superQ2Kx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx4AVX512 adds the products of 32 rows of Q2K weights and 4 activation rows to y.
+func superQ2Kx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx5AVX512 adds the products of 32 rows of Q2K weights and 5 activation rows to y.
+func superQ2Kx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx6AVX512 adds the products of 32 rows of Q2K weights and 6 activation rows to y.
+func superQ2Kx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx1AVX512 adds the products of 32 rows of IQ4XS weights and 1 activation rows to y.
+func superIQ4XSx1AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx2AVX512 adds the products of 32 rows of IQ4XS weights and 2 activation rows to y.
+func superIQ4XSx2AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx3AVX512 adds the products of 32 rows of IQ4XS weights and 3 activation rows to y.
+func superIQ4XSx3AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx4AVX512 adds the products of 32 rows of IQ4XS weights and 4 activation rows to y.
+func superIQ4XSx4AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx5AVX512 adds the products of 16 rows of IQ4XS weights and 5 activation rows to y.
+func superIQ4XSx5AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx6AVX512 adds the products of 16 rows of IQ4XS weights and 6 activation rows to y.
+func superIQ4XSx6AVX512(y *float32, yStride uint64, w *byte, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)

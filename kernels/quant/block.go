@@ -35,8 +35,9 @@ type layout struct {
 	minimumHigh         int32     // the largest minimum of a superblock; the least is 0
 	codebook            *[16]int8 // the weights, where they are not all integers from low to high
 
-	unpack func(b *Block, data []byte) // all but D and M
-	pack   func(data []byte, b *Block) // the inverse; data starts as zeros
+	unpack func(b *Block, data []byte) // the weights
+	scales func(b *Block, data []byte) // a superblock's scales and minimums
+	pack   func(data []byte, b *Block) // the inverse of both; data starts as zeros
 }
 
 func (l *layout) superblock() bool { return l.elements == BlockElementsMax }
@@ -75,7 +76,13 @@ func UnpackBlock(t Type, b *Block, data []byte) {
 		b.M = canon.FromF16(le.Uint16(data[l.halves[1]:]))
 	}
 	l.unpack(b, data)
+	if l.scales != nil {
+		l.scales(b, data)
+	}
 }
+
+// UnpackScales takes the integer scales and minimums of a superblock only.
+func UnpackScales(t Type, b *Block, data []byte) { t.layoutOf().scales(b, data) }
 
 // PackBlock is the inverse of UnpackBlock: it fills data, one block. D and M are
 // rounded to f16; integers out of the format's range panic or are cut to its

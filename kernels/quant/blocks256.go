@@ -45,6 +45,8 @@ const halfElements = 128
 var layoutQ2_K = layout{elements: 256, sub: 16, fold: 128, halves: []int{80, 82}, low: 0, high: 3, scaleHigh: 15, minimumHigh: 15,
 	unpack: func(b *Block, data []byte) {
 		unpackPairs(b, data[16:80])
+	},
+	scales: func(b *Block, data []byte) {
 		for j, s := range data[:16] {
 			b.Scales[j], b.Minimums[j] = int8(s&15), s>>4
 		}
@@ -58,11 +60,14 @@ var layoutQ2_K = layout{elements: 256, sub: 16, fold: 128, halves: []int{80, 82}
 
 var layoutQ3_K = layout{elements: 256, sub: 16, fold: 128, halves: []int{108}, low: -4, high: 3, scaleLow: -32, scaleHigh: 31,
 	unpack: func(b *Block, data []byte) {
-		h, s := data[:32], data[96:108]
+		h := data[:32]
 		unpackPairs(b, data[32:96])
 		for i := range b.Weights {
 			b.Weights[i] += int8(h[i%32]>>(i/32)&1)<<2 - 4
 		}
+	},
+	scales: func(b *Block, data []byte) {
+		s := data[96:108]
 		for j := range b.Scales {
 			low, high := s[j%8]>>(j/8*4)&15, s[8+j%4]>>(j/4*2)&3
 			b.Scales[j] = int8(low|high<<4) - 32
@@ -83,9 +88,9 @@ var layoutQ3_K = layout{elements: 256, sub: 16, fold: 128, halves: []int{108}, l
 
 var layoutQ4_K = layout{elements: 256, sub: 32, fold: 128, halves: []int{0, 2}, low: 0, high: 15, scaleHigh: 63, minimumHigh: 63,
 	unpack: func(b *Block, data []byte) {
-		unpackSixes(b, data[4:16])
 		unpackRuns(b, data[16:144], 32)
 	},
+	scales: func(b *Block, data []byte) { unpackSixes(b, data[4:16]) },
 	pack: func(data []byte, b *Block) {
 		packSixes(data[4:16], b)
 		packRuns(data[16:144], b, 32)
@@ -93,12 +98,12 @@ var layoutQ4_K = layout{elements: 256, sub: 32, fold: 128, halves: []int{0, 2}, 
 
 var layoutQ5_K = layout{elements: 256, sub: 32, fold: 64, halves: []int{0, 2}, low: 0, high: 31, scaleHigh: 63, minimumHigh: 63,
 	unpack: func(b *Block, data []byte) {
-		unpackSixes(b, data[4:16])
 		unpackRuns(b, data[48:176], 32)
 		for i := range b.Weights {
 			b.Weights[i] += int8(data[16+i%32] >> (i / 32) & 1 << 4)
 		}
 	},
+	scales: func(b *Block, data []byte) { unpackSixes(b, data[4:16]) },
 	pack: func(data []byte, b *Block) {
 		packSixes(data[4:16], b)
 		packRuns(data[48:176], b, 32)
@@ -115,6 +120,8 @@ var layoutQ6_K = layout{elements: 256, sub: 16, fold: 32, halves: []int{208}, lo
 			q := data[64*half+at%64] >> (at / 64 * 4) & 15
 			b.Weights[i] = int8(q|byte(b.Weights[i])<<4) - 32
 		}
+	},
+	scales: func(b *Block, data []byte) {
 		for j, s := range data[192:208] {
 			b.Scales[j] = int8(s)
 		}
@@ -139,6 +146,8 @@ var layoutIQ4_XS = layout{elements: 256, sub: 32, fold: 32, halves: []int{0}, lo
 		for i, q := range b.Weights {
 			b.Weights[i] = codebook[q]
 		}
+	},
+	scales: func(b *Block, data []byte) {
 		sh := le.Uint16(data[2:])
 		for j := range 8 {
 			b.Scales[j] = int8(data[4+j/2]>>(j%2*4)&15|byte(sh>>(2*j)&3)<<4) - 32

@@ -10,6 +10,7 @@ import (
 // kind is a block format as kernels/cpu packs it.
 type kind struct {
 	name       string
+	packed     bits // how weights are packed, if not as bytes or plain nibbles
 	nibbles    bool // two weights a byte
 	minimum    bool // a minimum beside the scale
 	weightSize int  // bytes of a block of a tile: weights
@@ -18,16 +19,19 @@ type kind struct {
 
 var kinds = []kind{
 	{name: "Q8", weightSize: 32 * tileRows, scaleSize: 2 * tileRows},
-	{name: "Q51", minimum: true, weightSize: 32 * tileRows, scaleSize: 4 * tileRows},
 	{name: "Q40", nibbles: true, weightSize: 16 * tileRows, scaleSize: 2 * tileRows},
 	{name: "Q41", nibbles: true, minimum: true, weightSize: 16 * tileRows, scaleSize: 4 * tileRows},
+	{name: "Q50", packed: bits{low: 4, high: 1}, weightSize: 20 * tileRows, scaleSize: 2 * tileRows},
+	{name: "Q51", packed: bits{low: 4, high: 1}, minimum: true, weightSize: 20 * tileRows, scaleSize: 4 * tileRows},
+	{name: "IQ4NL", packed: bits{low: 4, book: true}, weightSize: 16 * tileRows, scaleSize: 2 * tileRows},
 }
 
 func blocks(g *gen) {
+	w := newWords(g)
 	for _, l := range []level{avx2, avx512} {
 		for _, k := range kinds {
 			for i, vectors := range l.blockVectors {
-				f := blockFunc{gen: g, level: l, kind: k, vectors: vectors, rows: i + 1}
+				f := blockFunc{columns: columns{gen: g, level: l, words: w, bits: k.packed, vectors: vectors, rows: i + 1}, kind: k}
 				f.emit()
 			}
 		}
@@ -36,16 +40,12 @@ func blocks(g *gen) {
 
 // blockFunc is a function of SPEC.md section 5: vectors*lanes matrix rows times rows activation rows.
 type blockFunc struct {
-	*gen
-	level
+	columns
 	kind
-	vectors, rows int
 
-	y, yStride, w, d, x, sums, dx reg.GPVirtual
-	sum, total                    [][]reg.Register // int32 sums of a block; t of a segment; [vector][row]
-	free                          []reg.Register
-	ones, mask                    reg.Register
-	scale                         []reg.Register
+	y, yStride, d, sums, dx reg.GPVirtual
+	sum, total              [][]reg.Register // int32 sums of a block; t of a segment; [vector][row]
+	ones, mask              reg.Register
 }
 
 func (f *blockFunc) emit() {
@@ -72,9 +72,12 @@ func (f *blockFunc) emit() {
 		f.zero(t)
 	}
 	f.Label(blockLoop)
-	if f.lanes == 16 {
+	switch {
+	case f.low > 0:
+		f.sumColumns()
+	case f.lanes == 16:
 		f.sumVNNI()
-	} else {
+	default:
 		f.sumAVX2()
 	}
 	f.addBlock()
@@ -95,6 +98,10 @@ func (f *blockFunc) emit() {
 func (f *blockFunc) assign() {
 	r := &registers{level: f.level}
 	f.sum, f.total = r.grid(f.vectors, f.rows), r.grid(f.vectors, f.rows)
+	if f.low > 0 {
+		f.take(r)
+		return
+	}
 	if f.nibbles {
 		f.mask = r.next()
 		f.fill(0x0F0F0F0F, f.level, f.mask)
@@ -132,8 +139,19 @@ func (f *blockFunc) weights(k, vector int) operand.Mem {
 	return mem(f.w, k*4*tileRows+vector*f.bytes())
 }
 
-// codes is the address of the four activation codes of column k of a row.
-func (f *blockFunc) codes(k, row int) operand.Mem { return mem(f.x, 4*(k*f.rows+row)) }
+// sumColumns multiplies numbers without a sign; the sums start with the correction.
+func (f *blockFunc) sumColumns() {
+	for row := range f.rows {
+		for v := range f.vectors {
+			if f.minimum || f.signs() {
+				f.zero(f.sum[v][row])
+			} else {
+				f.VPBROADCASTD(mem(f.sums, 4*row), f.sum[v][row])
+			}
+		}
+	}
+	f.multiply(0, 8, f.sum)
+}
 
 // sumVNNI multiplies unsigned weights (Q8: w + 128) by codes. The sums start with the correction; with minimums there is
 // none.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -15,23 +14,30 @@ const segmentElements = 128
 // side by side.
 type superKind struct {
 	name    string
-	nibbles bool // two weights a byte
+	packed  bits
+	biased  bool // the weights have a sign in the format, none here: dot products start with a correction
 	minimum bool // minimums beside the scales
+	joined  bool // in the same byte: scales in its lower half
 	sub     int  // elements of a sub-block
 	fold    int  // elements of a fold: a pair or a segment
 }
 
 var superKinds = []superKind{
-	{name: "Q4K", nibbles: true, minimum: true, sub: 32, fold: 128},
-	{name: "Q5K", minimum: true, sub: 32, fold: 64},
-	{name: "Q6K", sub: 16, fold: 32},
-	{name: "Q3K", sub: 16, fold: 128},
+	{name: "Q4K", packed: bits{low: 4}, minimum: true, sub: 32, fold: 128},
+	{name: "Q5K", packed: bits{low: 4, high: 1}, minimum: true, sub: 32, fold: 64},
+	{name: "Q6K", packed: bits{low: 4, high: 2}, biased: true, sub: 16, fold: 32},
+	{name: "Q3K", packed: bits{low: 2, high: 1}, biased: true, sub: 16, fold: 128},
+	{name: "Q2K", packed: bits{low: 2}, minimum: true, joined: true, sub: 16, fold: 128},
+	{name: "IQ4XS", packed: bits{low: 4, book: true}, biased: true, sub: 16, fold: 32},
 }
 
 // pairs is the number of pairs of sub-blocks in a segment.
 func (k superKind) pairs() int { return segmentElements / (2 * k.sub) }
 
-// head is the size of the f16 numbers of a segment of a tile: d and dmin.
+// folds says whether a fold ends before its segment, so that it needs registers of its own.
+func (k superKind) folds() bool { return k.fold < segmentElements }
+
+// head is the size of the f16 numbers of a superblock of a tile: d and dmin.
 func (k superKind) head() int {
 	if k.minimum {
 		return 4 * tileRows
@@ -40,23 +46,22 @@ func (k superKind) head() int {
 }
 
 // superVectors are the registers of matrix rows for 1, 2, ... activation rows.
-func (l level) superVectors() []int {
-	if l.lanes == 8 {
+func (l level) superVectors(k superKind) []int {
+	switch {
+	case l.lanes == 8:
 		return []int{4, 2, 1, 1}
+	case k.folds():
+		return []int{2, 2, 2, 2, 1, 1}
 	}
-	return []int{2, 2, 2, 2, 1, 1}
+	return []int{2, 2, 2, 2, 2, 2}
 }
 
 func superblocks(g *gen) {
-	ones := g.StaticGlobal("onesOfSuperblocks")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range avx2.lanes {
-		g.AddDatum(4*i, operand.U32(0x00010001))
-	}
+	w := newWords(g)
 	for _, l := range []level{avx2, avx512} {
 		for _, k := range superKinds {
-			for i, vectors := range l.superVectors() {
-				f := superFunc{gen: g, level: l, superKind: k, vectors: vectors, rows: i + 1, ones: ones}
+			for i, vectors := range l.superVectors(k) {
+				f := superFunc{columns: columns{gen: g, level: l, words: w, bits: k.packed, vectors: vectors, rows: i + 1}, superKind: k}
 				f.emit()
 			}
 		}
@@ -65,70 +70,59 @@ func superblocks(g *gen) {
 
 // superFunc is a function of SPEC.md section 5 for superblocks. Sums of folds are formed in f32, which is exact.
 type superFunc struct {
-	*gen
-	level
+	columns
 	superKind
-	vectors, rows int
 
-	y, yStride, w, d, scales, x, sums, dx reg.GPVirtual
-	dot, folded, total                    [][]reg.Register // [vector][row]: of a sub-block (int32), of a fold, t
-	mask                                  reg.Register
-	free                                  []reg.Register
-	ones                                  operand.Mem
+	y, yStride, d, scales, sums, dx reg.GPVirtual
+	dot, folded, total              [][]reg.Register // [vector][row]: of a sub-block (int32), of a fold, t
 }
 
 func (f *superFunc) emit() {
 	name := fmt.Sprintf("super%sx%d%s", f.superKind.name, f.rows, f.level.name)
 	f.text(name,
 		fmt.Sprintf("%s adds the products of %d rows of %s weights and %d activation rows to y.", name, f.vectors*f.lanes, f.superKind.name, f.rows),
-		"func(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, segments uint64)")
+		"func(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)")
 	f.y, f.w, f.d = f.param("y"), f.param("w"), f.param("d")
 	if f.rows > 1 {
 		f.yStride = f.param("yStride")
 	}
 	f.x, f.sums, f.dx = f.param("x"), f.param("sums"), f.param("dx")
-	segments := f.param("segments")
+	superblocks := f.param("superblocks")
 	r := &registers{level: f.level}
-	f.dot, f.folded, f.total = r.grid(f.vectors, f.rows), r.grid(f.vectors, f.rows), r.grid(f.vectors, f.rows)
-	if f.nibbles {
-		f.mask = r.next()
-		f.fill(0x0F0F0F0F, f.level, f.mask)
+	f.dot, f.folded = r.grid(f.vectors, f.rows), r.grid(f.vectors, f.rows)
+	f.total = f.folded
+	if f.folds() {
+		f.total = r.grid(f.vectors, f.rows)
 	}
-	f.free = r.v[r.used:]
+	f.take(r)
 	f.scales = f.GP64()
-	n := f.GP64()
+	n, segments := f.GP64(), f.GP64()
 
-	segmentLoop, pairLoop := f.label("segment"), f.label("pair")
+	superLoop, segmentLoop, pairLoop := f.label("superblock"), f.label("segment"), f.label("pair")
+	f.Label(superLoop)
+	f.LEAQ(mem(f.d, f.head()), f.scales)
+	f.MOVQ(operand.U32(2), segments)
 	f.Label(segmentLoop)
 	for _, t := range flat(f.total) {
 		f.zero(t)
 	}
-	if f.fold == segmentElements {
-		for _, t := range flat(f.folded) {
-			f.zero(t)
-		}
-	}
-	f.LEAQ(mem(f.d, f.head()), f.scales)
 	f.MOVQ(operand.U32(f.pairs()), n)
 	f.Label(pairLoop)
 	f.pair()
 	f.DECQ(n)
 	f.JNZ(operand.LabelRef(pairLoop))
-	if f.fold == segmentElements {
-		f.addFold()
+	if !f.folds() {
+		f.scaleSegment()
 	}
 	if f.minimum {
 		f.addMinimums()
 	}
-	// After the pairs, scales points to the minimums; what follows them is the next segment.
-	if f.minimum {
-		f.LEAQ(mem(f.scales, 2*2*tileRows), f.d)
-	} else {
-		f.MOVQ(f.scales, f.d)
-	}
 	f.addSegment()
 	f.DECQ(segments)
 	f.JNZ(operand.LabelRef(segmentLoop))
+	f.MOVQ(f.scales, f.d)
+	f.DECQ(superblocks)
+	f.JNZ(operand.LabelRef(superLoop))
 	f.VZEROUPPER()
 	f.RET()
 }
@@ -138,131 +132,28 @@ func (f *superFunc) pair() {
 	groups := f.sub / 4 // columns of four weights
 	for half := range 2 {
 		f.startDot(half)
-		if f.nibbles {
-			for k := range groups / 2 {
-				f.nibbleColumn(half, k)
-			}
-		} else {
-			for k := range groups {
-				f.byteColumn(half*groups+k, k == 0)
-			}
-		}
+		f.multiply(half*groups, groups, f.dot)
 		f.applyScale(half)
 	}
-	size := 2 * f.sub * tileRows
-	if f.nibbles {
-		size /= 2
-	}
-	f.ADDQ(operand.U32(size), f.w)
+	f.ADDQ(operand.U32(f.blockBytes()*2*f.sub/32), f.w)
 	f.ADDQ(operand.U32(2*f.sub*f.rows), f.x)
 	f.ADDQ(operand.U32(2*tileRows), f.scales)
-	if !f.minimum {
+	if f.biased {
 		f.ADDQ(operand.U32(2*4*f.rows), f.sums)
 	}
-	if f.fold == 2*f.sub {
+	if f.folds() {
 		f.addFold()
 	}
 }
 
-// startDot sets the sums of a sub-block to what they begin with: -128 times the sum of codes where VNNI wants weights
-// without a sign that have one.
+// startDot sets the sums of a sub-block to what they begin with.
 func (f *superFunc) startDot(half int) {
-	if f.lanes == 8 {
-		return // the first column writes them
-	}
 	for row := range f.rows {
 		for v := range f.vectors {
-			if f.minimum {
+			if f.biased && !f.signs() {
+				f.broadcast(mem(f.sums, 4*(half*f.rows+row)), f.dot[v][row])
+			} else {
 				f.zero(f.dot[v][row])
-			} else {
-				f.VPBROADCASTD(mem(f.sums, 4*(half*f.rows+row)), f.dot[v][row])
-			}
-		}
-	}
-}
-
-// codes is the address of the four activation codes of column k of the pair.
-func (f *superFunc) codes(k, row int) operand.Mem { return mem(f.x, 4*(k*f.rows+row)) }
-
-// byteColumn multiplies column k of the pair.
-func (f *superFunc) byteColumn(k int, first bool) {
-	for v := range f.vectors {
-		at := mem(f.w, k*4*tileRows+v*f.bytes())
-		if f.lanes == 16 {
-			w, x := f.free[v], f.free[f.vectors]
-			f.VMOVDQU32(at, w)
-			if v+1 == f.vectors {
-				for row := range f.rows {
-					f.VPBROADCASTD(f.codes(k, row), x)
-					for u := range f.vectors {
-						f.VPDPBUSD(x, f.free[u], f.dot[u][row])
-					}
-				}
-			}
-			continue
-		}
-		// Weights are at least -127 here, or go up to 31 without a sign: no pair of products saturates.
-		w, abs, t := f.free[0], f.free[1], f.free[2]
-		f.VMOVDQU(at, w)
-		f.VPABSB(w, abs)
-		for row := range f.rows {
-			f.VPBROADCASTD(f.codes(k, row), t)
-			f.VPSIGNB(w, t, t)
-			f.VPMADDUBSW(t, abs, t)
-			if first {
-				f.VPMADDWD(f.ones, t, f.dot[v][row])
-			} else {
-				f.VPMADDWD(f.ones, t, t)
-				f.VPADDD(t, f.dot[v][row], f.dot[v][row])
-			}
-		}
-	}
-}
-
-// nibbleColumn multiplies columns k (lower nibbles) and k+4 (upper ones) of a sub-block of 32.
-func (f *superFunc) nibbleColumn(half, k int) {
-	at := func(v int) operand.Mem { return mem(f.w, (4*half+k)*4*tileRows+v*f.bytes()) }
-	if f.lanes == 16 {
-		low, high, x := f.free[:f.vectors], f.free[f.vectors:2*f.vectors], f.free[2*f.vectors]
-		for v := range f.vectors {
-			f.VMOVDQU32(at(v), low[v])
-			f.VPSRLD(operand.U8(4), low[v], high[v])
-			f.VPANDD(low[v], f.mask, low[v])
-			f.VPANDD(high[v], f.mask, high[v])
-		}
-		for row := range f.rows {
-			f.VPBROADCASTD(f.codes(8*half+k, row), x)
-			for v := range f.vectors {
-				f.VPDPBUSD(x, low[v], f.dot[v][row])
-			}
-			f.VPBROADCASTD(f.codes(8*half+k+4, row), x)
-			for v := range f.vectors {
-				f.VPDPBUSD(x, high[v], f.dot[v][row])
-			}
-		}
-		return
-	}
-	low, high, t := f.free[0], f.free[1], f.free[2]
-	for v := range f.vectors {
-		f.VMOVDQU(at(v), low)
-		f.VPSRLD(operand.U8(4), low, high)
-		f.VPAND(low, f.mask, low)
-		f.VPAND(high, f.mask, high)
-		for row := range f.rows {
-			sum := f.dot[v][row]
-			// 16-bit sums of eight pairs, at most 8*2*15*127 = 30480.
-			f.VPBROADCASTD(f.codes(8*half+k, row), t)
-			if k == 0 {
-				f.VPMADDUBSW(t, low, sum)
-			} else {
-				f.VPMADDUBSW(t, low, t)
-				f.VPADDW(t, sum, sum)
-			}
-			f.VPBROADCASTD(f.codes(8*half+k+4, row), t)
-			f.VPMADDUBSW(t, high, t)
-			f.VPADDW(t, sum, sum)
-			if k == 3 {
-				f.VPMADDWD(f.ones, sum, sum)
 			}
 		}
 	}
@@ -271,17 +162,25 @@ func (f *superFunc) nibbleColumn(half, k int) {
 // applyScale is folded = folded + s[j] * dot.
 func (f *superFunc) applyScale(half int) {
 	s := f.free[0]
-	starts := half == 0 && f.fold == 2*f.sub
 	for v := range f.vectors {
-		f.VPMOVSXBW(mem(f.scales, 2*f.lanes*v), s)
-		if half == 0 {
-			f.VPSLLD(operand.U8(16), s, s)
+		at := mem(f.scales, 2*f.lanes*v)
+		if f.joined {
+			f.VPMOVZXBW(at, s)
+			if half == 1 {
+				f.VPSRLD(operand.U8(16), s, s)
+			}
+			f.and(0x0F, s)
+		} else {
+			f.VPMOVSXBW(at, s)
+			if half == 0 {
+				f.VPSLLD(operand.U8(16), s, s)
+			}
+			f.VPSRAD(operand.U8(16), s, s)
 		}
-		f.VPSRAD(operand.U8(16), s, s)
 		f.VCVTDQ2PS(s, s)
 		for row := range f.rows {
 			f.VCVTDQ2PS(f.dot[v][row], f.dot[v][row])
-			if starts {
+			if half == 0 && f.folds() {
 				f.VMULPS(f.dot[v][row], s, f.folded[v][row])
 			} else {
 				f.VFMADD231PS(f.dot[v][row], s, f.folded[v][row])
@@ -301,14 +200,30 @@ func (f *superFunc) addFold() {
 	}
 }
 
+// scaleSegment is t = isum * d, which is the first fma but for the sign of a zero, which ends in y += 0.
+func (f *superFunc) scaleSegment() {
+	d := f.free[0]
+	for v := range f.vectors {
+		f.VCVTPH2PS(mem(f.d, 2*f.lanes*v), d)
+		for row := range f.rows {
+			f.VMULPS(f.total[v][row], d, f.total[v][row])
+		}
+	}
+}
+
 // addMinimums is t = fma(-msum, dmin, t). The sums of codes are negative already, 16 bits each in pairs.
 func (f *superFunc) addMinimums() {
 	m, x := f.free[0], f.free[1]
 	for v := range f.vectors {
 		for p := range f.pairs() {
-			f.VPMOVZXBW(mem(f.scales, 2*tileRows*p+2*f.lanes*v), m)
+			if f.joined {
+				f.VPMOVZXBW(mem(f.scales, 2*tileRows*(p-f.pairs())+2*f.lanes*v), m)
+				f.VPSRLW(operand.U8(4), m, m)
+			} else {
+				f.VPMOVZXBW(mem(f.scales, 2*tileRows*p+2*f.lanes*v), m)
+			}
 			for row := range f.rows {
-				f.VPBROADCASTD(mem(f.sums, 4*(p*f.rows+row)), x)
+				f.broadcast(mem(f.sums, 4*(p*f.rows+row)), x)
 				if p == 0 {
 					f.VPMADDWD(x, m, f.dot[v][row])
 				} else {
@@ -324,6 +239,9 @@ func (f *superFunc) addMinimums() {
 		}
 	}
 	f.ADDQ(operand.U32(4*f.pairs()*f.rows), f.sums)
+	if !f.joined {
+		f.ADDQ(operand.U32(2*tileRows*f.pairs()), f.scales)
+	}
 }
 
 // addSegment is y = fma(t, dx, y).

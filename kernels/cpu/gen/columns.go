@@ -1,0 +1,225 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// words are constants of 32 bytes each in the read-only data of the file: the instructions of AVX2 take them from there,
+// since its registers are few.
+type words struct {
+	repeated map[uint32]operand.Mem
+	codebook operand.Mem // the codebook of IQ4_NL twice
+}
+
+func newWords(g *gen) words {
+	c := words{repeated: map[uint32]operand.Mem{}}
+	for _, w := range []uint32{0x0F, 0x00010001, 0x03030303, 0x04040404, 0x0F0F0F0F, 0x10101010, 0x30303030} {
+		m := g.StaticGlobal(fmt.Sprintf("word%08X", w))
+		g.DataAttributes(attr.RODATA | attr.NOPTR)
+		for i := range 8 {
+			g.AddDatum(4*i, operand.U32(w))
+		}
+		c.repeated[w] = m
+	}
+	c.codebook = g.StaticGlobal("book")
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range 32 {
+		b := []int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}[i%16]
+		g.AddDatum(i, operand.U8(byte(b)))
+	}
+	return c
+}
+
+// bits says how the weights of a block of 32 are packed. A part of n bits has n words of four bytes a row. Byte b of word
+// k holds, from its lowest bits up, n bits of each of the elements 4(k+j*n') + b:
+//
+//	4 bits: word k has columns k and k+4        2 bits: word k has columns 4k .. 4k+3        1 bit: columns 0 .. 7
+//
+// where column c is the elements 4c to 4c+3.
+type bits struct {
+	low, high int  // the parts, in this order
+	book      bool // the number is an index of the codebook
+}
+
+// blockBytes is the size of a block of a tile.
+func (b bits) blockBytes() int { return (b.low + b.high) * 4 * tileRows }
+
+// max is the largest number.
+func (b bits) max() int { return 1<<(b.low+b.high) - 1 }
+
+// place says where a part of n bits has column c: its word and shift.
+func place(n, c int) (word, shift int) {
+	switch n {
+	case 4:
+		return c % 4, 4 * (c / 4)
+	case 2:
+		return c / 4, 2 * (c % 4)
+	}
+	return 0, c
+}
+
+// columns multiplies weights without a sign that are packed as bits by codes.
+type columns struct {
+	*gen
+	level
+	words
+	bits
+	vectors, rows int
+
+	w, x                     reg.GPVirtual
+	free                     []reg.Register
+	lowMask, highMask, table reg.Register // AVX-512 only
+}
+
+// signs says whether the weights are multiplied with their signs: the codebook's, for AVX2.
+func (c *columns) signs() bool { return c.book && c.lanes == 8 }
+
+// take claims registers for constants; the others are free.
+func (c *columns) take(r *registers) {
+	if c.lanes == 16 {
+		c.lowMask = r.next()
+		c.fill(c.mask(c.low, 0), c.level, c.lowMask)
+		if c.high > 0 {
+			c.highMask = r.next()
+			c.fill(c.mask(c.high, c.low), c.level, c.highMask)
+		}
+		if c.book {
+			// The codebook plus 128, which has no sign.
+			c.table = r.next()
+			t := r.v[r.used]
+			c.VBROADCASTI32X4(c.codebook, c.table)
+			c.fill(0x80808080, c.level, t)
+			c.VPXORD(t, c.table, c.table)
+		}
+	}
+	c.free = r.v[r.used:]
+}
+
+// mask has n bits from bit first of every byte.
+func (bits) mask(n, first int) uint32 { return (1<<n - 1) << first * 0x01010101 }
+
+// and keeps the bits of a constant word of c.words.
+func (c *columns) and(word uint32, v reg.Register) {
+	if c.lanes == 16 {
+		c.VPANDD_BCST(c.repeated[word], v, v)
+		return
+	}
+	c.VPAND(c.repeated[word], v, v)
+}
+
+// broadcast loads four bytes into every lane.
+func (c *columns) broadcast(at operand.Mem, v reg.Register) { c.VPBROADCASTD(at, v) }
+
+// word is the address of a word of the block that column k of w is in.
+func (c *columns) word(k, word, v int) operand.Mem {
+	return mem(c.w, k/8*c.blockBytes()+word*4*tileRows+v*c.bytes())
+}
+
+// load puts column k, counted from w on, into u. t is free.
+func (c *columns) load(k, v int, u, t reg.Register) {
+	word, shift := place(c.low, k%8)
+	at := c.word(k, word, v)
+	switch {
+	case c.lanes == 16 && shift == 0:
+		c.VPANDD(at, c.lowMask, u)
+	case c.lanes == 16:
+		c.VPSRLD(operand.U8(uint8(shift)), at, u)
+		c.VPANDD(u, c.lowMask, u)
+	default:
+		c.VMOVDQU(at, u)
+		if shift > 0 {
+			c.VPSRLD(operand.U8(uint8(shift)), u, u)
+		}
+		c.VPAND(c.repeated[c.mask(c.low, 0)], u, u)
+	}
+	if c.high == 0 {
+		return
+	}
+	word, shift = place(c.high, k%8)
+	at = c.word(k, c.low+word, v)
+	if c.lanes == 16 {
+		c.shift(at, shift-c.low, t)
+		c.VPTERNLOGD(operand.U8(0xF8), c.highMask, t, u) // u | (t & mask)
+		return
+	}
+	c.VMOVDQU(at, t)
+	c.shift(t, shift-c.low, t)
+	c.VPAND(c.repeated[c.mask(c.high, c.low)], t, t)
+	c.VPOR(t, u, u)
+}
+
+// shift moves the bits of from to the right by n, or to the left by -n.
+func (c *columns) shift(from operand.Op, n int, to reg.Register) {
+	switch {
+	case n > 0:
+		c.VPSRLD(operand.U8(uint8(n)), from, to)
+	case n < 0:
+		c.VPSLLD(operand.U8(uint8(-n)), from, to)
+	case from != operand.Op(to):
+		c.VMOVDQU32(from, to)
+	}
+}
+
+// codes is the address of the four activation codes of column k.
+func (c *columns) codes(k, row int) operand.Mem { return mem(c.x, 4*(k*c.rows+row)) }
+
+// multiply adds the products of n columns from column first on to sums.
+func (c *columns) multiply(first, n int, sums [][]reg.Register) {
+	if c.lanes == 16 {
+		for k := first; k < first+n; k++ {
+			c.multiplyVNNI(k, sums)
+		}
+		return
+	}
+	for v := range c.vectors {
+		for k := first; k < first+n; k++ {
+			c.multiplyAVX2(k, v, sums[v])
+		}
+	}
+}
+
+func (c *columns) multiplyVNNI(k int, sums [][]reg.Register) {
+	u, x := c.free[:c.vectors], c.free[c.vectors]
+	for v := range c.vectors {
+		c.load(k, v, u[v], x)
+		if c.book {
+			c.VPSHUFB(u[v], c.table, u[v])
+		}
+	}
+	for row := range c.rows {
+		if c.vectors == 1 {
+			c.VPDPBUSD_BCST(c.codes(k, row), u[0], sums[0][row])
+			continue
+		}
+		c.VPBROADCASTD(c.codes(k, row), x)
+		for v := range c.vectors {
+			c.VPDPBUSD(x, u[v], sums[v][row])
+		}
+	}
+}
+
+// multiplyAVX2 adds pairs in 16 bits with saturation, which a pair never reaches: at most 2*127*127 = 32258.
+func (c *columns) multiplyAVX2(k, v int, sums []reg.Register) {
+	u, t, abs := c.free[0], c.free[1], c.free[2]
+	c.load(k, v, u, t)
+	if c.book {
+		c.VMOVDQU(c.codebook, t)
+		c.VPSHUFB(u, t, u)
+		c.VPABSB(u, abs)
+	}
+	for row := range c.rows {
+		c.VPBROADCASTD(c.codes(k, row), t)
+		if c.book {
+			c.VPSIGNB(u, t, t)
+			c.VPMADDUBSW(t, abs, t)
+		} else {
+			c.VPMADDUBSW(t, u, t)
+		}
+		c.VPMADDWD(c.repeated[0x00010001], t, t)
+		c.VPADDD(t, sums[row], sums[row])
+	}
+}
