@@ -263,7 +263,7 @@ func (c codec) read(from io.ReaderAt, offset, end int64, previous Digest) (Recor
 	if record.checksum != Digest(whole[len(whole)-sha256.Size:]) {
 		return Record{}, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
 	}
-	content, err := c.decoder.DecodeAll(whole[recordHeaderBytes:len(whole)-sha256.Size], make([]byte, 0, contentBytes))
+	content, err := c.decoder.DecodeAll(whole[recordHeaderBytes:len(whole)-sha256.Size], make([]byte, 0, min(contentBytes, 1<<20))) // grown as needed: the header may lie
 	if err != nil || len(content) != int(contentBytes) {
 		return Record{}, fmt.Errorf("%w: it holds %d bytes, its header says %d (%v)", ErrDamaged, len(content), contentBytes, err)
 	}
