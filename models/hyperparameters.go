@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"verbatim/models/gguf"
+	"verbatim/models/tokenizer"
 )
 
 // architecture is the only general.architecture that is supported.
@@ -19,6 +20,7 @@ const (
 	HiddenMax        = 1 << 20
 	HeadsMax         = 1024
 	ContextTokensMax = 1 << 24
+	VocabMax         = tokenizer.TokensMax
 )
 
 // RopeBaseDefault is the base of files without llama.rope.freq_base.

@@ -1,5 +1,5 @@
-// Package models opens model files: a model is the SHA-256 of its GGUF file, its
-// hyperparameters, its vocabulary and its weights.
+// Package models opens model files, GGUF and those of llama2.c: a model is the
+// SHA-256 of its file, its hyperparameters, its vocabulary and its weights.
 //
 // Invariants: an opened Model is complete and sane. Every tensor that the Llama
 // architecture needs is there with the shape that the hyperparameters ask for,
@@ -12,6 +12,7 @@
 package models
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,7 +22,8 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// Digest is the SHA-256 of a model file: the identity of the model.
+// Digest is the SHA-256 of a model file: the identity of the model. FromLlama2c
+// says what it is for a model of two files.
 type Digest [sha256.Size]byte
 
 // String is the digest in lower-case hexadecimal.
@@ -39,12 +41,21 @@ type Model struct {
 	mapping *gguf.Mapping
 }
 
-// Open maps the model file at path and checks it. The digest is computed from
+// Open opens the model file at path and checks it: a GGUF file, which is mapped,
+// or one of llama2.c with its tokenizer beside it. The digest is computed from
 // the file's bytes each time.
 func Open(path string) (*Model, error) {
 	mapping, err := gguf.Map(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model %s: %w", path, err)
+	}
+	if !bytes.HasPrefix(mapping.Data, []byte("GGUF")) {
+		m, err := openLlama2c(path, mapping.Data)
+		err = errors.Join(err, mapping.Close())
+		if err != nil {
+			return nil, fmt.Errorf("open model %s: it is no GGUF file; as a llama2.c file: %w", path, err)
+		}
+		return m, nil
 	}
 	m, err := FromBytes(mapping.Data)
 	if err != nil {
