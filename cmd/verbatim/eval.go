@@ -108,7 +108,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 }
 
 func printEvaluated(w io.Writer, outcome *eval.Outcome) error {
-	result, err := json.Marshal(outcome.Result)
+	result, err := loaderResult(outcome)
 	if err != nil {
 		return err
 	}
@@ -125,6 +125,37 @@ func printEvaluated(w io.Writer, outcome *eval.Outcome) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(line)
+}
+
+// loaderResult is the result in the shape that ao-loader returns, less the memory: what handle returned, Patches, GasUsed.
+// The compute unit's own answers keep the members that clients of a compute unit read.
+func loaderResult(outcome *eval.Outcome) (json.RawMessage, error) {
+	var handled struct {
+		OK       bool            `json:"ok"`
+		Response json.RawMessage `json:"response"`
+	}
+	if outcome.Response == nil || json.Unmarshal(outcome.Response, &handled) != nil || !handled.OK {
+		return outcome.Result.AppendJSON(nil), nil
+	}
+	var response struct {
+		Error       json.RawMessage `json:"Error,omitempty"`
+		Output      json.RawMessage `json:"Output,omitempty"`
+		Messages    json.RawMessage `json:"Messages,omitempty"`
+		Spawns      json.RawMessage `json:"Spawns,omitempty"`
+		Assignments json.RawMessage `json:"Assignments,omitempty"`
+		Patches     json.RawMessage `json:"Patches"`
+		GasUsed     int64           `json:"GasUsed"`
+	}
+	response.Patches, response.GasUsed = json.RawMessage("[]"), outcome.Result.GasUsed
+	if err := json.Unmarshal(handled.Response, &response); err != nil {
+		return nil, fmt.Errorf("read what handle returned: %w", err)
+	}
+	response.GasUsed = outcome.Result.GasUsed
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(&response)
+	return text.Bytes(), err
 }
 
 func readEnv(path string) ([]byte, error) {

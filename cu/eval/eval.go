@@ -97,6 +97,7 @@ type Outcome struct {
 	Inferences []Inference
 	Gas        uint64
 	Fault      string // kind of the fault that ended it; "" if handle returned a result, with or without an Error
+	Response   []byte // what handle returned, for whoever wants more of it than Result keeps; nil after a fault
 }
 
 // Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
@@ -120,11 +121,23 @@ func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error
 			// The reason stays out of the result: the wording of a JSON parser is nothing to sign.
 			outcome.Fault = string(wasmhost.BadResult)
 			result = ao.FailedText("process fault: bad result: handle returned something that is not a result")
-		} else if result.Error == nil {
+		} else {
+			outcome.Response = returned.Response
+		}
+		if result.Error == nil {
 			outcome.Memory = returned.Memory
 		}
 		outcome.Result = result
 	}
-	outcome.Result.GasUsed = int64(outcome.Gas)
+	outcome.Result.GasUsed = reportedGas(step.Module.Format, outcome.Gas)
 	return outcome, nil
+}
+
+// reportedGas is what clients read as GasUsed. Published formats without metering report 0 there, as the reference does,
+// so that results are equal; receipts state the gas of every format.
+func reportedGas(format string, gas uint64) int64 {
+	if wasmhost.Format(format) == wasmhost.Emscripten4 {
+		return 0
+	}
+	return int64(gas)
 }

@@ -22,7 +22,7 @@ for (const message of messages) {
   if (!handle || mode === '--fresh') handle = await AoLoader(binary, { format: 'wasm32-unknown-emscripten4' })
   const line = {}
   try {
-    const { Memory, GasUsed, ...result } = await handle(memory, message, env)
+    const { Memory, ...result } = await handle(memory, message, env)
     line.result = result
     if (result.Error) handle = null
     else memory = Memory
