@@ -22,13 +22,14 @@ check() { # name, tools..., -- command
   fi
 }
 
-if command -v npm >/dev/null && [ ! -d node_modules ]; then
+if command -v npm >/dev/null && [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "installing the npm packages of e2e/package.json"
   npm ci --no-audit --no-fund --loglevel=error || exit 1
 fi
 check "one digest on every level, thread count, chunking and processor" qemu-aarch64-static -- ./determinism.sh
 check "clear errors for bad input, and the daemon stays up" curl -- ./badinput.sh
 check "kill -9 in the middle of evaluations" curl -- ./crash.sh
+check "tokens of the Llama 2 and 3 vocabularies as in two JavaScript tokenizers" node -- ./tokenizers/run.sh
 check "ao-loader on Node gives the same results and memory" node -- ./aoloader/run.sh
 check "aoconnect spawns, messages, reads" node -- ./aoconnect/run.sh
 echo "$passed passed, $failed failed, $skipped skipped"
