@@ -39,6 +39,9 @@ type KVShape struct {
 	Layers, KVHeads, HeadDim, PositionsMax int
 }
 
+// PositionElements is the number of f16 that a position has, keys and values of all layers.
+func (s KVShape) PositionElements() int { return 2 * s.Layers * s.KVHeads * s.HeadDim }
+
 // Span places consecutive rows of a batch in one session: row Row+i stands at position Position+i of KV.
 // A batch's spans are disjoint, in order of Row, and each KV appears in at most one of them.
 type Span struct {
@@ -87,6 +90,14 @@ type Backend interface {
 	StoreKV(layer int, k, v Buffer, spans []Span)
 	// Attention: q (rows, heads, headDim) -> (rows, heads, headDim) over the kept positions of layer. Section 8.
 	Attention(dst, q Buffer, layer, heads int, spans []Span)
+	// CopyKV gives positions dstFirst..dstFirst+positions-1 of dst what src holds from srcFirst on, all layers. dst and src
+	// have the same layers and heads and are different. What dst held at later positions is lost. A backend may keep one copy
+	// for both until either stores there again; it does where both firsts are multiples of SplitPositions.
+	CopyKV(dst, src KV, dstFirst, srcFirst, positions int)
+	// ReadKV copies positions first.. of src, all layers, as f16 bits: (layers, 2, positions, kvHeads, headDim), keys before
+	// values. The same on every backend. WriteKV is its inverse; what dst held at later positions is lost.
+	ReadKV(dst []uint16, src KV, first, positions int) error
+	WriteKV(dst KV, src []uint16, first, positions int)
 	// SwiGLU: gate, up (elements) -> dst (elements). dst may be gate. Section 9.
 	SwiGLU(dst, gate, up Buffer, elements int)
 	// Add adds the first elements elements of src to dst. Section 9.

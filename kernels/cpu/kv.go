@@ -8,8 +8,11 @@ import (
 
 // page holds one key-value head's keys and values of kernels.SplitPositions positions as f16: keys with positions side
 // by side, (headDim, positions), values with elements side by side, (positions, padded headDim).
+//
+// CopyKV lets KVs share a page: from then on nobody writes to it, and who wants to takes a copy of its own.
 type page struct {
 	keys, values []uint16
+	shared       bool
 }
 
 // headLanes is what the length of a head is rounded up to, so that values fill registers.
@@ -57,17 +60,111 @@ func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) 
 
 // store rounds a position's key and value of one head and layer to f16.
 func (c *kv) store(l *level, head, position int, key, value []float32) {
-	for len(c.pages[head])*kernels.SplitPositions <= position {
-		c.pages[head] = append(c.pages[head], page{
-			keys:   make([]uint16, c.shape.HeadDim*kernels.SplitPositions),
-			values: make([]uint16, c.padded*kernels.SplitPositions),
-		})
-	}
-	p := c.pages[head][position/kernels.SplitPositions]
+	p := c.own(head, position/kernels.SplitPositions)
 	j := position % kernels.SplitPositions
 	l.toF16Vector(p.values[j*c.padded:][:len(value)], value)
 	l.toF16Vector(c.half, key)
 	for i, h := range c.half {
 		p.keys[i*kernels.SplitPositions+j] = h
+	}
+}
+
+// own is a page that no other KV shares.
+func (c *kv) own(head, index int) *page {
+	for len(c.pages[head]) <= index {
+		c.pages[head] = append(c.pages[head], page{})
+	}
+	p := &c.pages[head][index]
+	if p.keys != nil && !p.shared {
+		return p
+	}
+	before := *p
+	*p = page{
+		keys:   make([]uint16, c.shape.HeadDim*kernels.SplitPositions),
+		values: make([]uint16, c.padded*kernels.SplitPositions),
+	}
+	copy(p.keys, before.keys)
+	copy(p.values, before.values)
+	return p
+}
+
+// CopyKV shares whole pages where both firsts begin one, and copies position by position elsewhere.
+func (b *Backend) CopyKV(dst, src kernels.KV, dstFirst, srcFirst, positions int) {
+	to, from := dst.(*kv), src.(*kv)
+	to.admit(dstFirst, positions)
+	whole := dstFirst%kernels.SplitPositions == 0 && srcFirst%kernels.SplitPositions == 0
+	for head := range from.pages {
+		if !whole {
+			for i := range positions {
+				to.copyPosition(from, head, dstFirst+i, srcFirst+i)
+			}
+			continue
+		}
+		for i := 0; i*kernels.SplitPositions < positions; i++ {
+			p := &from.pages[head][srcFirst/kernels.SplitPositions+i]
+			p.shared = true
+			at := dstFirst/kernels.SplitPositions + i
+			for len(to.pages[head]) <= at {
+				to.pages[head] = append(to.pages[head], page{})
+			}
+			to.pages[head][at] = *p
+		}
+	}
+}
+
+func (c *kv) copyPosition(from *kv, head, position, fromPosition int) {
+	p, q := c.own(head, position/kernels.SplitPositions), &from.pages[head][fromPosition/kernels.SplitPositions]
+	j, k := position%kernels.SplitPositions, fromPosition%kernels.SplitPositions
+	copy(p.values[j*c.padded:][:c.padded], q.values[k*c.padded:])
+	for i := range c.shape.HeadDim {
+		p.keys[i*kernels.SplitPositions+j] = q.keys[i*kernels.SplitPositions+k]
+	}
+}
+
+// ReadKV never fails.
+func (b *Backend) ReadKV(dst []uint16, src kernels.KV, first, positions int) error {
+	c := src.(*kv)
+	c.each(first, positions, func(head, position, key, value int) {
+		p := &c.pages[head][position/kernels.SplitPositions]
+		j := position % kernels.SplitPositions
+		copy(dst[value:][:c.shape.HeadDim], p.values[j*c.padded:])
+		for i := range c.shape.HeadDim {
+			dst[key+i] = p.keys[i*kernels.SplitPositions+j]
+		}
+	})
+	return nil
+}
+
+// WriteKV is the inverse of ReadKV.
+func (b *Backend) WriteKV(dst kernels.KV, src []uint16, first, positions int) {
+	c := dst.(*kv)
+	c.admit(first, positions)
+	c.each(first, positions, func(head, position, key, value int) {
+		p := c.own(head, position/kernels.SplitPositions)
+		j := position % kernels.SplitPositions
+		copy(p.values[j*c.padded:], src[value:][:c.shape.HeadDim])
+		for i := range c.shape.HeadDim {
+			p.keys[i*kernels.SplitPositions+j] = src[key+i]
+		}
+	})
+}
+
+// each gives the places of a head's key and value in (layers, 2, positions, kvHeads, headDim).
+func (c *kv) each(first, positions int, visit func(head, position, key, value int)) {
+	half := positions * c.shape.KVHeads * c.shape.HeadDim
+	for layer := range c.shape.Layers {
+		for i := range positions {
+			for h := range c.shape.KVHeads {
+				key := 2*layer*half + (i*c.shape.KVHeads+h)*c.shape.HeadDim
+				visit(layer*c.shape.KVHeads+h, first+i, key, key+half)
+			}
+		}
+	}
+}
+
+// admit panics where StoreKV would.
+func (c *kv) admit(first, positions int) {
+	if first < 0 || positions < 0 || first+positions > c.shape.PositionsMax {
+		panic(fmt.Sprintf("cpu: internal error: positions %d to %d of at most %d", first, first+positions, c.shape.PositionsMax))
 	}
 }
