@@ -7,10 +7,15 @@ import (
 	"path/filepath"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/dataitem"
 	"verbatim/examples/storyteller/module"
 	"verbatim/internal/localnet"
 	"verbatim/models/embedded"
 )
+
+// publisherSeed is the public key of nobody: the embedded model and the storyteller have the same ids on every machine, and
+// so have the transcripts of what is asked of them.
+const publisherSeed = "verbatim local network publisher"
 
 // local is an ao network on this machine with our compute unit in it, and a model and a module published to it.
 type local struct {
@@ -29,8 +34,12 @@ func openLocal(ctx context.Context, folder, host string, ports localnet.Ports, o
 			err = errors.Join(err, l.Close())
 		}
 	}()
+	publisher, err := dataitem.NewEd25519Signer([]byte(publisherSeed))
+	if err != nil {
+		return l, err
+	}
 	logf := func(format string, arguments ...any) { o.logger.Warn(fmt.Sprintf(format, arguments...)) }
-	if l.net, err = localnet.Open(localnet.Options{Folder: filepath.Join(folder, "network"), Log: logf}); err != nil {
+	if l.net, err = localnet.Open(localnet.Options{Folder: filepath.Join(folder, "network"), Publisher: publisher, Log: logf}); err != nil {
 		return l, err
 	}
 	if l.urls, err = l.net.Listen(host, ports); err != nil {

@@ -31,6 +31,9 @@ import (
 type Options struct {
 	// Folder keeps items, schedules and wallets. "" keeps them in a temporary folder that Close removes.
 	Folder string
+	// Publisher signs what Publish and PublishModule publish. nil: the developer's key. With a key that others have too, the
+	// same data and tags have the same id on every machine.
+	Publisher dataitem.Signer
 	// CUURL is the compute unit that the messenger asks for results. "": none yet, see SetCU.
 	CUURL string
 	// Log gets a line for each thing that went wrong behind a client's back. nil: nobody.
@@ -50,6 +53,7 @@ type Network struct {
 	messenger *messenger
 	su, mu    dataitem.Signer
 	developer dataitem.Signer
+	publisher dataitem.Signer
 
 	servers []*http.Server
 	cu      atomic.Pointer[http.Handler] // behind the compute unit's port
@@ -84,6 +88,9 @@ func (n *Network) open(options Options) (err error) {
 		if *signer, err = openWallet(filepath.Join(n.folder, name+"-wallet.json")); err != nil {
 			return err
 		}
+	}
+	if n.publisher = options.Publisher; n.publisher == nil {
+		n.publisher = n.developer
 	}
 	if n.store, err = openStore(n.folder); err != nil {
 		return err
@@ -169,7 +176,7 @@ func (n *Network) SUAddress() string { return dataitem.Address(n.su.Owner()) }
 // MUAddress is the address of the messenger: a process that accepts pushed messages has it in a tag Authority.
 func (n *Network) MUAddress() string { return dataitem.Address(n.mu.Owner()) }
 
-// Developer is a key for experiments: Publish, Spawn and Send sign with it.
+// Developer is a key for experiments: Spawn and Send sign with it.
 func (n *Network) Developer() dataitem.Signer { return n.developer }
 
 // Ports are TCP ports; 0 takes any that is free.
@@ -240,7 +247,7 @@ func (n *Network) AnnounceSU(url string) error {
 
 // Publish signs data with tags and stores it.
 func (n *Network) Publish(ctx context.Context, data []byte, tags ao.Tags) (ao.ID, error) {
-	item, err := dataitem.Sign(n.developer, dataitem.Draft{Tags: tags, Data: data})
+	item, err := dataitem.Sign(n.publisher, dataitem.Draft{Tags: tags, Data: data})
 	if err != nil {
 		return ao.ID{}, err
 	}
