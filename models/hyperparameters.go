@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"verbatim/models/gguf"
@@ -120,7 +121,7 @@ func (m *metadata) positive(name string, otherwise float32) float32 {
 }
 
 // readHyperparameters reads and checks the llama.* keys. vocab is the number of
-// tokens. RopeFactors and Tied depend on tensors and are left to readWeights.
+// tokens. Tied and the RopeFactors of a tensor are left to readWeights.
 func readHyperparameters(file *gguf.File, vocab int) (Hyperparameters, error) {
 	for _, key := range file.Keys() {
 		if name, ok := strings.CutPrefix(key, architecture+"."); ok && !knownKey(name) {
@@ -137,46 +138,65 @@ func readHyperparameters(file *gguf.File, vocab int) (Hyperparameters, error) {
 	h.ContextTokensMax = m.count("context_length", ContextTokensMax, 0)
 	h.NormEpsilon = m.positive("attention.layer_norm_rms_epsilon", 0)
 	h.RopeBase = m.positive("rope.freq_base", RopeBaseDefault)
-	if m.err == nil && h.Dim%h.Heads != 0 {
-		m.fail(fmt.Errorf("model: %d heads do not divide the dimension %d", h.Heads, h.Dim))
-	}
+	h.HeadDim = m.headDim(&h)
 	if m.err == nil && h.Heads%h.KVHeads != 0 {
 		m.fail(fmt.Errorf("model: %d key-value heads do not divide the %d heads", h.KVHeads, h.Heads))
-	}
-	h.HeadDim = h.Dim / h.Heads
-	for _, name := range []string{"attention.key_length", "attention.value_length"} {
-		if n := m.count(name, DimMax, max(h.HeadDim, 1)); m.err == nil && n != h.HeadDim {
-			m.fail(fmt.Errorf("model: key \"llama.%s\" is %d; only dimension / heads = %d is supported", name, n, h.HeadDim))
-		}
 	}
 	h.RopeDim = m.count("rope.dimension_count", DimMax, max(h.HeadDim, 1))
 	if m.err == nil && (h.HeadDim%2 != 0 || h.RopeDim%2 != 0 || h.RopeDim > h.HeadDim) {
 		m.fail(fmt.Errorf("model: head dimension %d and rotated dimension %d: both must be even, the second not above the first", h.HeadDim, h.RopeDim))
 	}
-	m.refuseVariants()
+	if factor := m.ropeScale(); factor != 1 && m.err == nil {
+		h.RopeFactors = slices.Repeat([]float32{factor}, h.RopeDim/2)
+	}
+	m.refuseExperts()
 	if name, err := file.String("general.name"); err == nil {
 		h.Name = name
 	}
 	return h, m.err
 }
 
-// refuseVariants refuses what would need other arithmetic: scaled RoPE and
-// mixtures of experts.
-func (m *metadata) refuseVariants() {
+// headDim is the length of a head's keys, and of its values: that of the file, or
+// dimension / heads.
+func (m *metadata) headDim(h *Hyperparameters) int {
+	_, err := m.file.Uint("llama.attention.key_length")
+	if m.err == nil && errors.Is(err, gguf.ErrAbsent) && h.Dim%h.Heads != 0 {
+		m.fail(fmt.Errorf("model: %d heads do not divide the dimension %d", h.Heads, h.Dim))
+	}
+	key := m.count("attention.key_length", DimMax, max(1, h.Dim/h.Heads))
+	if value := m.count("attention.value_length", DimMax, key); m.err == nil && value != key {
+		m.fail(fmt.Errorf("model: keys of %d and values of %d dimensions; only equal ones are supported", key, value))
+	}
+	return key
+}
+
+// ropeScale is the divisor of all RoPE frequencies: 1 unless the scaling is
+// linear. Llama 3 has its own scaling in the tensor rope_freqs.weight.
+func (m *metadata) ropeScale() float32 {
 	kind, err := m.file.String("llama.rope.scaling.type")
-	if err == nil && kind != "none" {
+	if err == nil && kind != "none" && kind != "linear" {
 		m.fail(fmt.Errorf("model: RoPE scaling %q (key \"llama.rope.scaling.type\") is not supported", kind))
-	} else if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+	} else if unlessAbsent(err) != nil {
 		m.fail(err)
 	}
+	scale := float32(1)
 	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
 		factor, err := m.file.Float(key)
-		if err == nil && factor != 0 && factor != 1 {
-			m.fail(fmt.Errorf("model: RoPE scaling by %v (key %q) is not supported", factor, key))
-		} else if err != nil && !errors.Is(err, gguf.ErrAbsent) {
+		switch {
+		case unlessAbsent(err) != nil:
 			m.fail(err)
+		case err != nil || factor == 0 || factor == 1 || kind == "none":
+		case !(factor > 0) || scale != 1 && scale != factor:
+			m.fail(fmt.Errorf("model: RoPE scaling by %v (key %q) is not supported", factor, key))
+		default:
+			scale = factor
 		}
 	}
+	return scale
+}
+
+// refuseExperts refuses mixtures of experts.
+func (m *metadata) refuseExperts() {
 	for _, key := range []string{"llama.expert_count", "llama.expert_used_count"} {
 		experts, err := m.file.Uint(key)
 		if err == nil && experts != 0 {

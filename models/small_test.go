@@ -109,12 +109,21 @@ func TestBadModelsAreRefusedByName(t *testing.T) {
 		}, "head dimension 3 and rotated dimension 2: both must be even"},
 		{"odd rotation", func(s *small) { s.set("llama.rope.dimension_count", uint32(7)) }, "must be even"},
 		{"rotation beyond the head", func(s *small) { s.set("llama.rope.dimension_count", uint32(10)) }, "not above"},
-		{"other key length", func(s *small) { s.set("llama.attention.key_length", uint32(16)) }, `"llama.attention.key_length" is 16`},
+		{"other key length", func(s *small) { s.set("llama.attention.key_length", uint32(16)) }, "want [32 64]"},
+		{"values of another length", func(s *small) { s.set("llama.attention.value_length", uint32(16)) }, "keys of 8 and values of 16"},
+		{"scaled rope twice", func(s *small) {
+			s.set("llama.rope.scaling.factor", float32(4))
+			s.add("rope_freqs.weight", quant.F32, 4)
+		}, "linear RoPE scaling together with"},
+		{"two scales", func(s *small) {
+			s.set("llama.rope.scaling.factor", float32(4))
+			s.set("llama.rope.scale_linear", float32(2))
+		}, "RoPE scaling by 2"},
 		{"epsilon", func(s *small) { s.set("llama.attention.layer_norm_rms_epsilon", float32(0)) }, "want a number above 0"},
 		{"no epsilon", func(s *small) { s.set("llama.attention.layer_norm_rms_epsilon", nil) }, "absent"},
 		{"heads as an array", func(s *small) { s.set("llama.attention.head_count", []uint32{4, 4}) }, "array of 2 uint32, want an integer"},
 		{"scaled rope", func(s *small) { s.set("llama.rope.scaling.type", "yarn") }, `RoPE scaling "yarn"`},
-		{"scaled rope by factor", func(s *small) { s.set("llama.rope.scaling.factor", float32(4)) }, "RoPE scaling by 4"},
+		{"negative rope scale", func(s *small) { s.set("llama.rope.scaling.factor", float32(-4)) }, "RoPE scaling by -4"},
 		{"experts", func(s *small) { s.set("llama.expert_count", uint32(8)) }, "mixture of experts"},
 		{"unknown key", func(s *small) { s.set("llama.attention.sliding_window", uint32(8)) }, `"llama.attention.sliding_window" is not understood`},
 		{"token outside", func(s *small) { s.set("tokenizer.ggml.eos_token_id", uint32(9999)) }, `"tokenizer.ggml.eos_token_id" is 9999, outside`},

@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -158,6 +159,9 @@ func readWeights(file *gguf.File, h *Hyperparameters) (Weights, error) {
 		}
 	}
 	if _, ok := file.Tensor("rope_freqs.weight"); ok {
+		if h.RopeFactors != nil {
+			return Weights{}, errors.New("model: linear RoPE scaling together with tensor \"rope_freqs.weight\" is not supported")
+		}
 		if h.RopeFactors, err = c.ropeFactors(h.RopeDim / 2); err != nil {
 			return Weights{}, err
 		}
