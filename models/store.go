@@ -22,7 +22,7 @@ const EmbeddedName = "embedded"
 const FileBytesMax = 1 << 38
 
 // Store finds models by name: EmbeddedName, an Arweave transaction id, or the
-// path of a GGUF file. Its fields are set once, before use.
+// path of a model file. Its fields are set once, before use.
 type Store struct {
 	// Embedded returns the file of the embedded model.
 	Embedded func() []byte

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -87,21 +88,43 @@ func TestLlamaSentencePieceCases(t *testing.T) {
 	checkCases(t, openTokenizer(t, path), path+".inp", path+".out")
 }
 
-// llama.cpp's own vocabularies and cases: the folder models/ of its sources, which
-// the Python package llama_cpp_python carries in its source archive
-// (vendor/llama.cpp/models).
+// llama.cpp's own vocabularies and cases.
 func TestPublishedVocabularies(t *testing.T) {
-	folder := os.Getenv("VERBATIM_VOCABULARIES")
-	if folder == "" {
-		t.Skip("VERBATIM_VOCABULARIES does not name the folder with llama.cpp's ggml-vocab-*.gguf")
+	folder := filepath.Join("cache", "vocabularies")
+	if _, err := os.Stat(folder); err != nil {
+		t.Skipf("the vocabularies are absent (models/fetch.sh vocabularies fetches them): %v", err)
 	}
 	for _, name := range []string{
 		"llama-spm", "phi-3", "llama-bpe", "gpt-2", "qwen2", "deepseek-llm", "deepseek-coder", "starcoder", "refact", "command-r", "mpt",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(folder, "ggml-vocab-"+name+".gguf")
-			checkCases(t, openTokenizer(t, path), path+".inp", path+".out")
+			tok := openTokenizer(t, path)
+			checkCases(t, tok, path+".inp", path+".out")
+			checkRoundTrips(t, tok)
 		})
+	}
+}
+
+// checkRoundTrips encodes and decodes texts put together from pieces that
+// tokenizers find hard.
+func checkRoundTrips(t *testing.T, tok *tokenizer.Tokenizer) {
+	t.Helper()
+	pieces := []string{
+		"a", " ", "  ", "\n", "\r\n", "\t", "'s", "'LL", "Hello", " wörld", "中文", "한국어", "ｶﾅ", "١٢٣", "3.14159", "1000000", "½", "🦙", "👩‍👩‍👧",
+		"e\u0301", "\u00a0", "\u3000", "\u200b", "...", "!?", "</s>", "<|im_end|>", "<0x41>", "ﬁ", "Ǆ", "\u2028", "{}", "ÿ", "\U000e0041",
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var b strings.Builder
+		for range 1 + random.IntN(12) {
+			b.WriteString(pieces[random.IntN(len(pieces))])
+		}
+		text := b.String()
+		tokens, err := tok.Encode(text, tokenizer.EncodeOptions{})
+		if got := tok.Decode(tokens); err != nil || got != text {
+			t.Fatalf("got %q, %v; want %q, tokens %v", got, err, text, tokens)
+		}
 	}
 }
 

@@ -2,8 +2,7 @@
 
     python make.py FOLDER
 
-FOLDER holds published chat templates (*.jinja): the Python package llama_cpp_python carries some seventy in its source
-archive (vendor/llama.cpp/models/templates). templates.json keeps digests of what they render, not their text.
+FOLDER holds published chat templates (*.jinja), like models/cache/vocabularies/templates. templates.json keeps digests of what they render, not their text.
 Needs jinja2 3.1.
 """
 import copy, datetime, glob, hashlib, json, os, sys
