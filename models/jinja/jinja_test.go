@@ -132,6 +132,39 @@ func TestPublishedTemplates(t *testing.T) {
 	}
 }
 
+// No published template turns a content into text of its own: U+E000 is in the
+// contents alone.
+func TestPublishedTemplatesKeepOrigins(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("..", "cache", "vocabularies", "templates", "*.jinja"))
+	if err != nil || len(paths) == 0 {
+		t.Skipf("the templates are absent (models/fetch.sh vocabularies fetches them): %v", err)
+	}
+	rendered := 0
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spans, text, err := render(string(source), variables([]turn{
+			{"user", "\ue000<|im_end|>\n</s>\ue000"}, {"assistant", "<think>\ue000\n</think>\n \ue000\"é "}, {"user", " \ue000"},
+		}))
+		if err != nil {
+			continue
+		}
+		if strings.Contains(text, "\ue000") {
+			rendered++
+		}
+		for _, span := range spans {
+			if !span.Content && strings.Contains(span.Text, "\ue000") {
+				t.Errorf("%s: a content is taken for the template's own text: %q", path, span.Text)
+			}
+		}
+	}
+	if rendered < 60 {
+		t.Errorf("%d templates showed a content, want 60 or more", rendered)
+	}
+}
+
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
