@@ -2,9 +2,14 @@ package inference_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"verbatim/inference"
+	"verbatim/inference/transcript"
 	"verbatim/kernels"
 	"verbatim/kernels/cpu"
 	"verbatim/kernels/ref"
@@ -81,4 +86,47 @@ func BenchmarkPrefill(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.N*len(prompt))/b.Elapsed().Seconds(), "tokens/s")
 	})
+}
+
+// 1, 4 and 16 answers of a real model at the same time (`make models` fetches it). One iteration is an answer of 48 tokens
+// from each.
+func BenchmarkSequences(b *testing.B) {
+	path := filepath.Join("..", "models", "cache", "smollm2-135m-instruct-q4_1.gguf")
+	if _, err := os.Stat(path); err != nil {
+		b.Skipf("the model is absent (make models fetches it): %v", err)
+	}
+	model, err := models.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer model.Close()
+	backend, err := cpu.New(cpu.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer backend.Close()
+	engine, err := inference.NewEngine(model, backend, inference.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, sequences := range []int{1, 4, 16} {
+		b.Run(fmt.Sprint(sequences), func(b *testing.B) {
+			tokens, digests := 0, make([]transcript.Digest, sequences)
+			for b.Loop() {
+				var group sync.WaitGroup
+				for i := range sequences {
+					group.Go(func() {
+						request := inference.NewRequest(fmt.Sprintf("%d. The story of", i+1))
+						request.MaxTokens = 48
+						c := generate(b, engine, request)
+						digests[i] = digestOf(b, &c.Transcript)
+					})
+				}
+				group.Wait()
+				tokens += 48 * sequences
+			}
+			b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+			b.Logf("digest of the last answer: %v", digests[sequences-1])
+		})
+	}
 }

@@ -6,8 +6,9 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// Decode evaluates one token. Afterwards Logits says what may follow it. It is Prefill of one token: there is no second
-// path that could give other bits.
+// Decode evaluates one token. Afterwards Logits says what may follow it. It takes the way that Prefill takes: there is no
+// second one that could give other bits. It allocates nothing once the session's memory has its size.
 func (s *Session) Decode(ctx context.Context, token tokenizer.Token) error {
-	return s.Prefill(ctx, []tokenizer.Token{token})
+	s.one[0] = token
+	return s.Prefill(ctx, s.one[:])
 }

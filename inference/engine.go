@@ -22,26 +22,38 @@ import (
 // PrefillChunkTokensDefault is how many positions are evaluated at once unless Options say otherwise.
 const PrefillChunkTokensDefault = 128
 
+// PrefixBytesMaxDefault is how much of earlier sequences is kept unless Options say otherwise.
+const PrefixBytesMaxDefault = 256 << 20
+
 // logitsElementsMax bounds the logits that are held at once, 16 MiB.
 const logitsElementsMax = 1 << 22
 
 // Options change speed and memory, never a result.
 type Options struct {
-	PrefillChunkTokens int // 0: PrefillChunkTokensDefault
+	PrefillChunkTokens int // rows of one pass; 0: PrefillChunkTokensDefault
+	PrefixBytesMax     int // keys and values kept for prompts that begin alike; 0: PrefixBytesMaxDefault, negative: none
 }
 
-// Engine holds a model's weights in a backend's memory. It may be used from several goroutines: sessions take turns, a
-// token or a chunk of a prompt at a time.
+// Engine holds a model's weights in a backend's memory. It may be used from several goroutines: their sessions advance
+// together (batch.go).
 type Engine struct {
 	model       *models.Model
 	weights     weights
 	frequencies []float64 // of the rotary pairs
 	chunkTokens int       // rows of the activations
 	logitsRows  int       // rows of logits computed at once
+	shape       kernels.KVShape
 
-	turn        sync.Mutex // guards the rest
+	mutex    sync.Mutex // guards what follows, up to busy
+	changed  sync.Cond
+	waiting  []*Session // for an evaluation, in order of arrival
+	sampling int        // sessions that are about to wait again
+	busy     bool       // somebody uses the backend; what follows is theirs
+
 	backend     kernels.Backend
 	activations activations
+	batch       batch
+	prefixes    prefixes
 	idle        []kernels.KV // of closed sessions
 }
 
@@ -76,9 +88,6 @@ type activations struct {
 	intoQKV           [3]kernels.Buffer
 	intoGateUp        [2]kernels.Buffer
 	intoH, intoLogits [1]kernels.Buffer
-	spans             [1]kernels.Span
-	tokens            []int32
-	rotations         []float32 // for cosSin
 }
 
 // NewEngine puts the model's weights into the backend's memory. The engine uses both and closes neither; nothing else may
@@ -96,6 +105,12 @@ func NewEngine(model *models.Model, backend kernels.Backend, options Options) (*
 		return nil, fmt.Errorf("inference: a prefill chunk of %d tokens: it has at least 1", e.chunkTokens)
 	}
 	e.chunkTokens = min(e.chunkTokens, h.ContextTokensMax)
+	e.changed.L = &e.mutex
+	e.shape = kernels.KVShape{Layers: h.Layers, KVHeads: h.KVHeads, HeadDim: h.HeadDim, PositionsMax: h.ContextTokensMax}
+	if options.PrefixBytesMax == 0 {
+		options.PrefixBytesMax = PrefixBytesMaxDefault
+	}
+	e.prefixes = newPrefixes(backend, e.shape, options.PrefixBytesMax)
 	e.logitsRows = min(e.chunkTokens, max(1, logitsElementsMax/h.Vocab))
 	if err := e.loadWeights(); err != nil {
 		return nil, err

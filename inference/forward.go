@@ -1,18 +1,15 @@
 package inference
 
-import (
-	"verbatim/kernels"
-	"verbatim/models/tokenizer"
-)
+import "verbatim/kernels"
 
 // forward evaluates the tokens, a row each, at the positions of the spans: section 10 of kernels/SPEC.md. It leaves the
 // hidden states after the last normalisation in activations.h, (len(tokens), dim), and keys and values in the spans' KVs.
-func (e *Engine) forward(tokens []tokenizer.Token, spans []kernels.Span) {
+func (e *Engine) forward(tokens []int32, spans []kernels.Span) {
 	b, a, w, h := e.backend, &e.activations, &e.weights, &e.model.Hyperparameters
 	rows := len(tokens)
 
 	b.Write(a.cosSin, e.rotations(spans))
-	b.Embed(a.x, w.embedding, e.ids(tokens))
+	b.Embed(a.x, w.embedding, tokens)
 	for i := range w.layers {
 		l := &w.layers[i]
 
@@ -37,14 +34,4 @@ func (e *Engine) forward(tokens []tokenizer.Token, spans []kernels.Span) {
 // project computes the logits of the first rows rows of states, (rows, dim) -> activations.logits, (rows, vocab).
 func (e *Engine) project(states kernels.Buffer, rows int) {
 	e.backend.MatMul(e.activations.intoLogits[:], e.weights.output[:], states, rows)
-}
-
-// ids are the tokens as the backend takes them.
-func (e *Engine) ids(tokens []tokenizer.Token) []int32 {
-	a := &e.activations
-	a.tokens = a.tokens[:0]
-	for _, token := range tokens {
-		a.tokens = append(a.tokens, int32(token))
-	}
-	return a.tokens
 }

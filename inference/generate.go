@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"verbatim/inference/sampler"
 	"verbatim/inference/transcript"
@@ -26,7 +27,7 @@ type Completion struct {
 	Logprobs   [][]sampler.Logprob // by output token, when the request asked for them
 }
 
-// Generate answers a request. onToken, if not nil, is told of every token before the next is computed. The error is a
+// Generate answers a request. onToken, if not nil, is told of every token before the next is chosen. The error is a
 // *RequestError when the request has no answer; else it is a failure, which ctx ending is too.
 func (e *Engine) Generate(ctx context.Context, request Request, onToken func(Event)) (Completion, error) {
 	var c Completion
@@ -39,11 +40,12 @@ func (e *Engine) Generate(ctx context.Context, request Request, onToken func(Eve
 		return c, err
 	}
 	defer session.Close()
-	for feed := a.transcript.Prompt; !a.done; feed = a.tokens[len(a.tokens)-1:] {
-		if err := session.Prefill(ctx, feed); err != nil {
-			return Completion{}, err
-		}
-		event, err := a.next(session.State(), session.Logits(), request.Logprobs)
+	session.samples = true
+	if err := session.enqueue(ctx, a.transcript.Prompt, len(a.transcript.Prompt)-1); err != nil {
+		return c, err
+	}
+	for !a.done {
+		event, err := a.step(ctx, session, request.Logprobs)
 		if err != nil {
 			return Completion{}, err
 		}
@@ -57,6 +59,22 @@ func (e *Engine) Generate(ctx context.Context, request Request, onToken func(Eve
 	c.Transcript = a.transcript
 	c.Text = string(a.transcript.Text)
 	return c, nil
+}
+
+// step waits for the evaluation of the last token, chooses the next one and asks for its evaluation, so that others can
+// take it along while onToken is told of it.
+func (a *answer) step(ctx context.Context, session *Session, logprobs int) (Event, error) {
+	if err := ctx.Err(); err != nil {
+		return Event{}, fmt.Errorf("inference: stopped at position %d: %w", len(a.tokens), err)
+	}
+	if err := session.await(); err != nil {
+		return Event{}, err
+	}
+	event, err := a.next(session.State(), session.Logits(), logprobs)
+	if err == nil && !a.done {
+		err = session.enqueue(ctx, a.tokens[len(a.tokens)-1:], 0)
+	}
+	return event, err
 }
 
 // answer is an inference on its way from a prompt to a transcript. Generate and Recompute both build one.

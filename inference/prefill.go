@@ -7,27 +7,31 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// Prefill evaluates tokens in chunks. Afterwards Logits says what may follow the last one. It ends between two chunks
-// when ctx does.
+// Prefill evaluates tokens, a chunk in each pass. Afterwards Logits says what may follow the last one. It ends between two
+// passes when ctx does.
 func (s *Session) Prefill(ctx context.Context, tokens []tokenizer.Token) error {
-	return s.feed(ctx, tokens, len(tokens)-1, func(int, []float32, []float32) error { return nil })
-}
-
-// feed evaluates tokens in chunks and shows the states and logits after the token with index first and all later ones.
-func (s *Session) feed(ctx context.Context, tokens []tokenizer.Token, first int, visit visitor) error {
-	if err := s.admit(tokens); err != nil {
+	if err := s.enqueue(ctx, tokens, len(tokens)-1); err != nil {
 		return err
 	}
-	for from := 0; from < len(tokens); from += s.engine.chunkTokens {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("inference: stopped at position %d: %w", s.position, err)
-		}
-		chunk := tokens[from:min(from+s.engine.chunkTokens, len(tokens))]
-		wantedFrom := min(max(first-from, 0), len(chunk))
-		shifted := func(i int, state, logits []float32) error { return visit(from+i, state, logits) }
-		if err := s.evaluate(chunk, wantedFrom, shifted); err != nil {
+	return s.await()
+}
+
+// feed evaluates tokens and shows the states and logits after the token with index first and all later ones, a chunk at a
+// time.
+func (s *Session) feed(ctx context.Context, tokens []tokenizer.Token, first int, visit visitor) error {
+	for from := 0; from < len(tokens); {
+		wanted := max(from, first)
+		end := min(len(tokens), wanted+s.engine.chunkTokens)
+		if err := s.enqueue(ctx, tokens[from:end], wanted-from); err != nil {
 			return err
 		}
+		if err := s.await(); err != nil {
+			return err
+		}
+		if err := s.show(wanted, visit); err != nil {
+			return err
+		}
+		from = end
 	}
 	return nil
 }

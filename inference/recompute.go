@@ -86,6 +86,7 @@ func (e *Engine) replay(ctx context.Context, a *answer, recorded *transcript.Tra
 		return nil, err
 	}
 	defer session.Close()
+	session.shares = false // an audit relies on nothing that was computed before
 	last := len(recorded.Output) - 1
 	tokens := append(append([]tokenizer.Token(nil), recorded.Prompt...), recorded.Output[:last]...)
 	first := len(recorded.Prompt) - 1

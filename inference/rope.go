@@ -10,12 +10,12 @@ import (
 func (e *Engine) rotations(spans []kernels.Span) []float32 {
 	rotated := 2 * len(e.frequencies)
 	last := spans[len(spans)-1]
-	all := resize(e.activations.rotations, (last.Row+last.Rows)*rotated)
+	all := resize(e.batch.rotations, (last.Row+last.Rows)*rotated)
 	for _, span := range spans {
 		for row := range span.Rows {
 			canon.Rotation(all[(span.Row+row)*rotated:][:rotated], span.Position+row, e.frequencies)
 		}
 	}
-	e.activations.rotations = all
+	e.batch.rotations = all
 	return all
 }
