@@ -139,18 +139,15 @@ func (f *blockFunc) weights(k, vector int) operand.Mem {
 	return mem(f.w, k*4*tileRows+vector*f.bytes())
 }
 
-// sumColumns multiplies numbers without a sign; the sums start with the correction.
+// sumColumns multiplies numbers without a sign.
 func (f *blockFunc) sumColumns() {
-	for row := range f.rows {
-		for v := range f.vectors {
-			if f.minimum || f.signs() {
-				f.zero(f.sum[v][row])
-			} else {
-				f.VPBROADCASTD(mem(f.sums, 4*row), f.sum[v][row])
-			}
+	var corrections []operand.Mem
+	if !f.minimum && !f.signs() {
+		for row := range f.rows {
+			corrections = append(corrections, mem(f.sums, 4*row))
 		}
 	}
-	f.multiply(0, 8, f.sum)
+	f.multiply(0, 8, f.sum, corrections)
 }
 
 // sumVNNI multiplies unsigned weights (Q8: w + 128) by codes. The sums start with the correction; with minimums there is

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
@@ -111,9 +112,6 @@ func (c *columns) and(word uint32, v reg.Register) {
 	c.VPAND(c.repeated[word], v, v)
 }
 
-// broadcast loads four bytes into every lane.
-func (c *columns) broadcast(at operand.Mem, v reg.Register) { c.VPBROADCASTD(at, v) }
-
 // word is the address of a word of the block that column k of w is in.
 func (c *columns) word(k, word, v int) operand.Mem {
 	return mem(c.w, k/8*c.blockBytes()+word*4*tileRows+v*c.bytes())
@@ -167,17 +165,42 @@ func (c *columns) shift(from operand.Op, n int, to reg.Register) {
 // codes is the address of the four activation codes of column k.
 func (c *columns) codes(k, row int) operand.Mem { return mem(c.x, 4*(k*c.rows+row)) }
 
-// multiply adds the products of n columns from column first on to sums.
-func (c *columns) multiply(first, n int, sums [][]reg.Register) {
-	if c.lanes == 16 {
+// multiply sets sums to the products of n columns from column first on, plus a correction for each row, if any.
+func (c *columns) multiply(first, n int, sums [][]reg.Register, corrections []operand.Mem) {
+	// In 16 bits this many columns of two products never saturate.
+	short := math.MaxInt16 / (2 * c.max() * 127)
+	if c.rows == 1 {
+		c.prefetch(first, n)
+	}
+	if c.lanes == 8 && !c.book && short >= n {
+		c.multiplyShort(first, n, sums, corrections)
+		return
+	}
+	for row := range c.rows {
+		for v := range c.vectors {
+			if corrections != nil {
+				c.VPBROADCASTD(corrections[row], sums[v][row])
+			} else {
+				c.zero(sums[v][row])
+			}
+		}
+	}
+	switch {
+	case c.lanes == 16:
 		for k := first; k < first+n; k++ {
 			c.multiplyVNNI(k, sums)
 		}
-		return
-	}
-	for v := range c.vectors {
-		for k := first; k < first+n; k++ {
-			c.multiplyAVX2(k, v, sums[v])
+	case c.book:
+		for v := range c.vectors {
+			for k := first; k < first+n; k++ {
+				c.multiplySigned(k, v, sums[v])
+			}
+		}
+	default:
+		for v := range c.vectors {
+			for k := first; k < first+n; k += 2 {
+				c.multiplyTwo(k, v, sums[v])
+			}
 		}
 	}
 }
@@ -202,24 +225,75 @@ func (c *columns) multiplyVNNI(k int, sums [][]reg.Register) {
 	}
 }
 
-// multiplyAVX2 adds pairs in 16 bits with saturation, which a pair never reaches: at most 2*127*127 = 32258.
-func (c *columns) multiplyAVX2(k, v int, sums []reg.Register) {
+// prefetchBytes is how far ahead a product with one row of activations asks for weights. The processor does so itself only
+// where addresses rise steadily, which those of the parts of a block do not.
+const prefetchBytes = 4096
+
+// prefetch asks for the share of n columns from column first on.
+func (c *columns) prefetch(first, n int) {
+	const line = 64
+	from, to := first*c.blockBytes()/8, (first+n)*c.blockBytes()/8
+	for at := from / line * line; at < to/line*line; at += line {
+		c.PREFETCHT0(mem(c.w, prefetchBytes+at))
+	}
+}
+
+// multiplyShort forms the sums in 16 bits.
+func (c *columns) multiplyShort(first, n int, sums [][]reg.Register, corrections []operand.Mem) {
+	u, t := c.free[0], c.free[1]
+	for v := range c.vectors {
+		for k := first; k < first+n; k++ {
+			c.load(k, v, u, t)
+			for row, sum := range sums[v] {
+				if k == first {
+					c.VPBROADCASTD(c.codes(k, row), sum)
+					c.VPMADDUBSW(sum, u, sum)
+					continue
+				}
+				c.VPBROADCASTD(c.codes(k, row), t)
+				c.VPMADDUBSW(t, u, t)
+				c.VPADDW(t, sum, sum)
+			}
+		}
+		for row, sum := range sums[v] {
+			c.VPMADDWD(c.repeated[0x00010001], sum, sum)
+			if corrections != nil {
+				c.VPBROADCASTD(corrections[row], t)
+				c.VPADDD(t, sum, sum)
+			}
+		}
+	}
+}
+
+// multiplyTwo adds columns k and k+1: in 16 bits at most 4*63*127 = 32004.
+func (c *columns) multiplyTwo(k, v int, sums []reg.Register) {
+	u0, u1, t0, t1 := c.free[0], c.free[1], c.free[2], c.free[3]
+	c.load(k, v, u0, t0)
+	c.load(k+1, v, u1, t0)
+	for row, sum := range sums {
+		c.VPBROADCASTD(c.codes(k, row), t0)
+		c.VPBROADCASTD(c.codes(k+1, row), t1)
+		c.VPMADDUBSW(t0, u0, t0)
+		c.VPMADDUBSW(t1, u1, t1)
+		c.VPADDW(t1, t0, t0)
+		c.VPMADDWD(c.repeated[0x00010001], t0, t0)
+		c.VPADDD(t0, sum, sum)
+	}
+}
+
+// multiplySigned adds a column of the codebook's weights, with their signs moved to the codes: in 16 bits at most
+// 2*127*127 = 32258.
+func (c *columns) multiplySigned(k, v int, sums []reg.Register) {
 	u, t, abs := c.free[0], c.free[1], c.free[2]
 	c.load(k, v, u, t)
-	if c.book {
-		c.VMOVDQU(c.codebook, t)
-		c.VPSHUFB(u, t, u)
-		c.VPABSB(u, abs)
-	}
-	for row := range c.rows {
+	c.VMOVDQU(c.codebook, t)
+	c.VPSHUFB(u, t, u)
+	c.VPABSB(u, abs)
+	for row, sum := range sums {
 		c.VPBROADCASTD(c.codes(k, row), t)
-		if c.book {
-			c.VPSIGNB(u, t, t)
-			c.VPMADDUBSW(t, abs, t)
-		} else {
-			c.VPMADDUBSW(t, u, t)
-		}
+		c.VPSIGNB(u, t, t)
+		c.VPMADDUBSW(t, abs, t)
 		c.VPMADDWD(c.repeated[0x00010001], t, t)
-		c.VPADDD(t, sums[row], sums[row])
+		c.VPADDD(t, sum, sum)
 	}
 }

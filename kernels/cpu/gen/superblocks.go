@@ -131,8 +131,7 @@ func (f *superFunc) emit() {
 func (f *superFunc) pair() {
 	groups := f.sub / 4 // columns of four weights
 	for half := range 2 {
-		f.startDot(half)
-		f.multiply(half*groups, groups, f.dot)
+		f.multiply(half*groups, groups, f.dot, f.corrections(half))
 		f.applyScale(half)
 	}
 	f.ADDQ(operand.U32(f.blockBytes()*2*f.sub/32), f.w)
@@ -146,17 +145,16 @@ func (f *superFunc) pair() {
 	}
 }
 
-// startDot sets the sums of a sub-block to what they begin with.
-func (f *superFunc) startDot(half int) {
-	for row := range f.rows {
-		for v := range f.vectors {
-			if f.biased && !f.signs() {
-				f.broadcast(mem(f.sums, 4*(half*f.rows+row)), f.dot[v][row])
-			} else {
-				f.zero(f.dot[v][row])
-			}
-		}
+// corrections of a sub-block of weights that have lost their sign.
+func (f *superFunc) corrections(half int) []operand.Mem {
+	if !f.biased || f.signs() {
+		return nil
 	}
+	var at []operand.Mem
+	for row := range f.rows {
+		at = append(at, mem(f.sums, 4*(half*f.rows+row)))
+	}
+	return at
 }
 
 // applyScale is folded = folded + s[j] * dot.
@@ -223,7 +221,7 @@ func (f *superFunc) addMinimums() {
 				f.VPMOVZXBW(mem(f.scales, 2*tileRows*p+2*f.lanes*v), m)
 			}
 			for row := range f.rows {
-				f.broadcast(mem(f.sums, 4*(p*f.rows+row)), x)
+				f.VPBROADCASTD(mem(f.sums, 4*(p*f.rows+row)), x)
 				if p == 0 {
 					f.VPMADDWD(x, m, f.dot[v][row])
 				} else {
