@@ -63,7 +63,7 @@ hidden states behind them) is the same on every machine; --receipt keeps it, sig
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.model, "model", "embedded", "embedded, the path of a GGUF file, or an Arweave transaction id")
+	f.StringVar(&o.model, "model", "embedded", "embedded, the path of a GGUF or llama2.c file, or an Arweave transaction id")
 	f.StringVar(&o.prompt, "prompt", "", "the text to continue; - reads standard input")
 	f.BoolVar(&o.chat, "chat", false, "send the prompt as a user's turn of a chat")
 	f.IntVar(&o.request.MaxTokens, "max-tokens", inference.MaxTokensDefault, "stop after this many tokens")

@@ -48,7 +48,7 @@ func newTokenizeCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&model, "model", "embedded", "embedded, the path of a GGUF file, or an Arweave transaction id")
+	cmd.Flags().StringVar(&model, "model", "embedded", "embedded, the path of a GGUF or llama2.c file, or an Arweave transaction id")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&plain, "no-bos", false, "leave out the token that begins a sequence")
 	return cmd
