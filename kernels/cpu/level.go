@@ -66,8 +66,8 @@ type vectors struct {
 	toF16      func(dst *uint16, x *float32, n uint64)
 }
 
-// packs says whether the level computes products of this format from packed weights.
-func (l *level) packs(t quant.Type) bool { return l.group > 0 && forms[t].elements > 0 }
+// packs says whether the level computes products from packed weights.
+func (l *level) packs() bool { return l.group > 0 }
 
 var generic = level{name: "generic"}
 

@@ -53,7 +53,7 @@ func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src ker
 		b.pack(m)
 		want.floats = want.floats || !m.blocks()
 		want.codes = want.codes || m.blocks()
-		if b.level.packs(m.t) {
+		if b.level.packs() {
 			want.sums[forms[m.t].sums] = m.blocks()
 		}
 		p.dst, p.weights = append(p.dst, dst[i].(*buffer).x[:rows*m.rows]), append(p.weights, m)
@@ -92,7 +92,7 @@ func (p *product) run(item, worker int) {
 func (p *product) tile(m *matrix, out []float32, tile, worker int) {
 	first := tile * tileRows
 	n := min(tileRows, m.rows-first)
-	if !p.level.packs(m.t) {
+	if !p.level.packs() {
 		p.plain(m, out, first, n, worker)
 		return
 	}

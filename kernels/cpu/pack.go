@@ -82,7 +82,7 @@ func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.
 
 // pack fills m.weights and m.scales, once.
 func (b *Backend) pack(m *matrix) {
-	if !b.level.packs(m.t) || m.weights != nil {
+	if !b.level.packs() || m.weights != nil {
 		return
 	}
 	f := forms[m.t]

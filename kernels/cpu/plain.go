@@ -7,51 +7,26 @@ import (
 	"verbatim/kernels/ref"
 )
 
-// plainRow is a row of weights taken apart, for levels and formats without assembly: that costs as much as a product with
+// plainRow is a row of weights taken apart, for levels without assembly: that costs as much as a product with
 // one row of activations, and is done once for all of them.
 type plainRow struct {
 	blocks []quant.Block
 	values []float32
-
-	codes []int8 // activations of a group in the order of the row
-	dx    []float32
 }
 
-// plain computes n matrix rows from first.
+// plain computes n matrix rows from first. Without assembly a group of activations has one row.
 func (p *product) plain(m *matrix, out []float32, first, n, worker int) {
 	a, w := &p.inputs, &p.plains[worker]
-	if m.blocks() && a.group > 1 {
-		w.gather(a)
-	} else if m.blocks() {
-		w.codes, w.dx = a.codes, a.dx
-	}
 	segments := ref.Segments(a.cols)
 	for r := first; r < first+n; r++ {
 		w.unpack(m, m.row(r))
 		for row := range a.rows {
 			y := &out[row*m.rows+r]
 			if m.blocks() {
-				*y = w.dotBlocks(m.t, w.codes[row*a.cols:][:a.cols], w.dx[row*segments:][:segments])
+				*y = w.dotBlocks(m.t, a.codes[row*a.cols:][:a.cols], a.dx[row*segments:][:segments])
 			} else {
 				*y = w.dotFloats(a.src[row*a.cols:][:a.cols])
 			}
-		}
-	}
-}
-
-// gather undoes the order in which codes.go lays out groups.
-func (w *plainRow) gather(a *activations) {
-	segments := ref.Segments(a.cols)
-	w.codes, w.dx = resize(w.codes, a.rows*a.cols), resize(w.dx, a.rows*segments)
-	for row := range a.rows {
-		first, n := a.groupOf(row)
-		from := a.codes[first*a.cols+4*(row-first):]
-		to := w.codes[row*a.cols:][:a.cols]
-		for i := 0; i < len(to); i += 4 {
-			*(*[4]int8)(to[i:]) = [4]int8(from[i*n:])
-		}
-		for s := range segments {
-			w.dx[row*segments+s] = a.dx[first*segments+s*n+row-first]
 		}
 	}
 }
