@@ -99,41 +99,51 @@ func (p *product) tile(m *matrix, out []float32, tile, worker int) {
 	// The functions write whole registers, and rows of out may lie where they evict each other: hence the scratch.
 	y := p.results[worker][:p.inputs.rows*tileRows]
 	clear(y)
-	for row := 0; row < p.inputs.rows; row += p.inputs.group {
-		p.group(m, y[row*tileRows:], n, row, tile)
+	switch {
+	case !m.blocks():
+		p.floats(m, y, n, tile)
+	case m.t.BlockElements() == superElements:
+		p.superblocks(m, y, n, tile)
+	default:
+		p.blocks(m, y, n, tile)
 	}
 	for row := range p.inputs.rows {
 		copy(out[row*m.rows+first:][:n], y[row*tileRows:])
 	}
 }
 
-// group adds the product of n rows of a tile and the group of activations that begins at row to y, (rows, tileRows).
-func (p *product) group(m *matrix, y []float32, n, row, tile int) {
-	a := &p.inputs
-	_, rows := a.groupOf(row)
+// floats, blocks and superblocks add the products of n rows of a tile and all rows of activations to y, (rows, tileRows).
+func (p *product) floats(m *matrix, y []float32, n, tile int) {
+	f, size := p.level.floats[m.t], m.t.BlockBytes()
 	w := m.weights[tile*m.tileWeights:]
-	if !m.blocks() {
-		f := p.level.floats[m.t]
-		size := m.t.BlockBytes()
-		x := &a.floatsOf(row, rows)[0]
+	for row, rows := range p.inputs.groups {
+		x := &p.inputs.floatsOf(row, rows)[0]
 		for r := 0; r < n; r += f.matrixRows[rows-1] {
-			f.funcs[rows-1](&y[r], 4*tileRows, &w[r*size], x, uint64(m.cols), kernels.SegmentElements)
+			f.funcs[rows-1](&y[row*tileRows+r], 4*tileRows, &w[r*size], x, uint64(m.cols), kernels.SegmentElements)
 		}
-		return
 	}
-	d := m.scales[tile*m.tileScales:]
-	kind := forms[m.t].sums
-	sums := &a.sums[kind][row*(m.cols/sumsForms[kind].codes)]
-	x, dx := &a.codes[row*m.cols], &a.dx[row*ref.Segments(m.cols)]
-	if m.t.BlockElements() == superElements {
-		f := p.level.superblocks[m.t]
+}
+
+func (p *product) blocks(m *matrix, y []float32, n, tile int) {
+	f, a := p.level.blocks[m.t], &p.inputs
+	w, d := m.weights[tile*m.tileWeights:], m.scales[tile*m.tileScales:]
+	allSums, rowSums := a.sumsOf(m.t)
+	for row, rows := range a.groups {
+		x, sums, dx := &a.codes[row*m.cols], &allSums[row*rowSums], &a.dx[row*ref.Segments(m.cols)]
 		for r := 0; r < n; r += f.matrixRows[rows-1] {
-			f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/superElements))
+			f.funcs[rows-1](&y[row*tileRows+r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/blockElements), segmentBlocks)
 		}
-		return
 	}
-	f := p.level.blocks[m.t]
-	for r := 0; r < n; r += f.matrixRows[rows-1] {
-		f.funcs[rows-1](&y[r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/blockElements), segmentBlocks)
+}
+
+func (p *product) superblocks(m *matrix, y []float32, n, tile int) {
+	f, a := p.level.superblocks[m.t], &p.inputs
+	w, d := m.weights[tile*m.tileWeights:], m.scales[tile*m.tileScales:]
+	allSums, rowSums := a.sumsOf(m.t)
+	for row, rows := range a.groups {
+		x, sums, dx := &a.codes[row*m.cols], &allSums[row*rowSums], &a.dx[row*ref.Segments(m.cols)]
+		for r := 0; r < n; r += f.matrixRows[rows-1] {
+			f.funcs[rows-1](&y[row*tileRows+r], 4*tileRows, &w[4*r], &d[2*r], x, sums, dx, uint64(m.cols/superElements))
+		}
 	}
 }
