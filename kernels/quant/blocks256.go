@@ -62,9 +62,7 @@ var layoutQ3_K = layout{elements: 256, sub: 16, fold: 128, halves: []int{108}, l
 	unpack: func(b *Block, data []byte) {
 		h := data[:32]
 		unpackPairs(b, data[32:96])
-		for i := range b.Weights {
-			b.Weights[i] += int8(h[i%32]>>(i/32)&1)<<2 - 4
-		}
+		addHighBits(b, h, 2, -4)
 	},
 	scales: func(b *Block, data []byte) {
 		s := data[96:108]
@@ -99,9 +97,7 @@ var layoutQ4_K = layout{elements: 256, sub: 32, fold: 128, halves: []int{0, 2}, 
 var layoutQ5_K = layout{elements: 256, sub: 32, fold: 64, halves: []int{0, 2}, low: 0, high: 31, scaleHigh: 63, minimumHigh: 63,
 	unpack: func(b *Block, data []byte) {
 		unpackRuns(b, data[48:176], 32)
-		for i := range b.Weights {
-			b.Weights[i] += int8(data[16+i%32] >> (i / 32) & 1 << 4)
-		}
+		addHighBits(b, data[16:48], 4, 0)
 	},
 	scales: func(b *Block, data []byte) { unpackSixes(b, data[4:16]) },
 	pack: func(data []byte, b *Block) {
@@ -115,10 +111,11 @@ var layoutQ5_K = layout{elements: 256, sub: 32, fold: 64, halves: []int{0, 2}, l
 var layoutQ6_K = layout{elements: 256, sub: 16, fold: 32, halves: []int{208}, low: -32, high: 31, scaleLow: -128, scaleHigh: 127,
 	unpack: func(b *Block, data []byte) {
 		unpackPairs(b, data[128:192])
-		for i := range b.Weights {
-			half, at := i/halfElements, i%halfElements
-			q := data[64*half+at%64] >> (at / 64 * 4) & 15
-			b.Weights[i] = int8(q|byte(b.Weights[i])<<4) - 32
+		for half := range 2 {
+			w := b.Weights[half*halfElements:][:halfElements]
+			for i, v := range data[64*half:][:64] {
+				w[i], w[i+64] = int8(v&15)+w[i]<<4-32, int8(v>>4)+w[i+64]<<4-32
+			}
 		}
 	},
 	scales: func(b *Block, data []byte) {
@@ -170,9 +167,11 @@ var layoutIQ4_XS = layout{elements: 256, sub: 32, fold: 32, halves: []int{0}, lo
 
 // unpackPairs reads 256 numbers of two bits.
 func unpackPairs(b *Block, q []byte) {
-	for i := range b.Weights {
-		half, at := i/halfElements, i%halfElements
-		b.Weights[i] = int8(q[32*half+at%32] >> (at / 32 * 2) & 3)
+	for half := range 2 {
+		w := b.Weights[half*halfElements:][:halfElements]
+		for i, v := range q[32*half:][:32] {
+			w[i], w[i+32], w[i+64], w[i+96] = int8(v&3), int8(v>>2&3), int8(v>>4&3), int8(v>>6)
+		}
 	}
 }
 
@@ -186,8 +185,21 @@ func packPairs(q []byte, b *Block, bias int8) {
 
 // unpackRuns reads 256 nibbles: run lower ones, then run upper ones of the same bytes.
 func unpackRuns(b *Block, q []byte, run int) {
-	for i := range b.Weights {
-		b.Weights[i] = int8(q[i/(2*run)*run+i%run] >> (i / run % 2 * 4) & 15)
+	for first := 0; first < len(b.Weights); first += 2 * run {
+		low, high := b.Weights[first:][:run], b.Weights[first+run:][:run]
+		for i, v := range q[first/2:][:run] {
+			low[i], high[i] = int8(v&15), int8(v>>4)
+		}
+	}
+}
+
+// addHighBits adds bit j of byte i, shifted, and a bias to weight 32j + i.
+func addHighBits(b *Block, h []byte, shift uint, bias int8) {
+	for j := range 8 {
+		w := b.Weights[32*j:][:32]
+		for i, v := range h[:32] {
+			w[i] += int8(v>>j&1)<<shift + bias
+		}
 	}
 }
 
