@@ -37,6 +37,16 @@ type KV interface {
 // KVShape says what a KV holds.
 type KVShape struct {
 	Layers, KVHeads, HeadDim, PositionsMax int
+
+	Window int // how many positions a query sees, its own included; 0: all
+}
+
+// FirstSeen is the first position that a query at a position sees.
+func (s KVShape) FirstSeen(position int) int {
+	if s.Window == 0 {
+		return 0
+	}
+	return max(0, position-s.Window+1)
 }
 
 // PositionElements is the number of f16 that a position has, keys and values of all layers.
@@ -78,11 +88,13 @@ type Backend interface {
 
 	// Embed: tokens -> (len(tokens), table.Cols()). Section 9.
 	Embed(dst Buffer, table Matrix, tokens []int32)
-	// RMSNorm: (rows, n) -> (rows, n), weight an F32 matrix of one row and n columns. Section 6.
+	// RMSNorm: (rows, n) -> (rows, n), weight an F32 matrix of one row and n columns. dst may be src. Section 6.
 	RMSNorm(dst, src Buffer, weight Matrix, eps float32, rows int)
 	// MatMul: (rows, cols) · (w.Rows(), cols)ᵀ -> (rows, w.Rows()) for each weight and its dst. All weights share cols,
 	// so the activation codes are made once per type family. Sections 4 and 5.
 	MatMul(dst []Buffer, weights []Matrix, src Buffer, rows int)
+	// AddRow adds row, an F32 matrix of one row and n columns, to each row of dst, (rows, n). Section 9.
+	AddRow(dst Buffer, row Matrix, rows int)
 	// RoPE rotates the heads of x, (rows, heads, headDim), in place. cosSin is (rows, rotated/2, 2): the cosine and sine of
 	// each row's position and pair. Section 7.
 	RoPE(x, cosSin Buffer, heads, headDim, rotated, rows int)

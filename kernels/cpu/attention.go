@@ -163,27 +163,40 @@ func (a *attend) run(item, worker int) {
 	c := block.span.KV.(*kv)
 	pg := c.pages[a.layer*a.kvHeads+kvHead][split]
 	for row := range block.rows {
-		seen := block.span.Position + block.first + row + 1 - split*kernels.SplitPositions
-		if seen <= 0 {
+		position := block.span.Position + block.first + row
+		seen := position + 1 - split*kernels.SplitPositions
+		unseen := c.shape.FirstSeen(position) - split*kernels.SplitPositions
+		if seen <= 0 || unseen >= kernels.SplitPositions {
 			continue
 		}
 		share := a.heads / a.kvHeads
 		for first := 0; first < share; first += queriesMax {
-			a.split(pg, block.wave+row, kvHead*share+first, min(queriesMax, share-first), split, min(seen, kernels.SplitPositions), a.workers[worker])
+			a.split(pg, block.wave+row, kvHead*share+first, min(queriesMax, share-first), split,
+				max(unseen, 0), min(seen, kernels.SplitPositions), a.workers[worker])
 		}
 	}
 }
 
-// split attends for heads head..head+queries-1 of a row of the wave to the first n positions of a page.
-func (a *attend) split(pg page, row, head, queries, split, n int, e []float32) {
+// split attends for heads head..head+queries-1 of a row of the wave to the first n positions of a page, but for the first
+// unseen ones.
+func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []float32) {
 	q := a.queries[(row*a.heads+head)*a.headDim:]
 	a.level.scorePage(e, pg.keys, q, queries, n, a.headDim)
 	for g := range queries {
 		i := (row*a.heads+head+g)*a.splitsMax + split
-		a.m[i], a.l[i] = a.level.softmaxVector(e[g*kernels.SplitPositions:], n)
+		scores := e[g*kernels.SplitPositions:]
+		hide(scores[:unseen])
+		a.m[i], a.l[i] = a.level.softmaxVector(scores, n)
 	}
 	first := (row*a.heads + head) * a.splitsMax
-	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values, e, queries, n, a.padded)
+	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values[unseen*a.padded:], e[unseen:], queries, n-unseen, a.padded)
+}
+
+// hide makes scores such that they are not the largest and their exp is +0.
+func hide(scores []float32) {
+	for i := range scores {
+		scores[i] = float32(math.Inf(-1))
+	}
 }
 
 // sumRow combines the splits of a row of the wave, all heads.
@@ -194,9 +207,11 @@ func (a *attend) sumRow(row int) {
 	}
 	block := &a.blocks[i]
 	inSpan := block.first + row - block.wave
-	splits := splitsAt(block.span.Position + inSpan)
+	position := block.span.Position + inSpan
+	firstSplit := block.span.KV.(*kv).shape.FirstSeen(position) / kernels.SplitPositions
+	splits := splitsAt(position) - firstSplit
 	for head := range a.heads {
-		first := (row*a.heads + head) * a.splitsMax
+		first := (row*a.heads+head)*a.splitsMax + firstSplit
 		out := a.dst[((block.span.Row+inSpan)*a.heads+head)*a.headDim:][:a.headDim]
 		a.combine(out, first, splits)
 	}
@@ -266,9 +281,7 @@ func bytesOf(p *uint16) *byte { return (*byte)(unsafe.Pointer(p)) }
 func (l *level) softmaxVector(e []float32, n int) (m, sum float32) {
 	if l.softmax != nil {
 		whole := (n + canon.Lanes - 1) / canon.Lanes * canon.Lanes
-		for i := n; i < whole; i++ {
-			e[i] = float32(math.Inf(-1)) // adds +0
-		}
+		hide(e[n:whole])
 		return l.softmax(&e[0], uint64(whole))
 	}
 	m = e[0]

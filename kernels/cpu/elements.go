@@ -18,6 +18,7 @@ type operator int
 
 const (
 	opAdd operator = iota
+	opAddRow
 	opSwiGLU
 	opRMSNorm
 	opRoPE
@@ -28,7 +29,7 @@ type elements struct {
 	level        *level
 	op           operator
 	dst, a, b    []float32
-	weight       []float32
+	weight       []float32 // a row for all rows
 	eps          float32
 	heads, width int // of RoPE: heads of width elements
 	rotated      int
@@ -56,6 +57,9 @@ func (e *elements) run(item, worker int) {
 		} else {
 			e.level.swigluVector(e.dst[first:end], e.a[first:end], e.b[first:end])
 		}
+	case opAddRow:
+		n := len(e.weight)
+		e.level.addVector(e.dst[item*n:][:n], e.weight)
 	case opRMSNorm:
 		n := len(e.weight)
 		e.level.normaliseVector(e.dst[item*n:][:n], e.a[item*n:][:n], e.weight, e.eps, &e.partials[worker])
@@ -74,6 +78,14 @@ func (b *Backend) Add(dst, src kernels.Buffer, n int) {
 	e := &b.each
 	e.op, e.dst, e.a = opAdd, dst.(*buffer).x[:n], src.(*buffer).x[:n]
 	e.share(b.pool, chunks(n), n)
+}
+
+// AddRow is the bias of section 9 of SPEC.md.
+func (b *Backend) AddRow(dst kernels.Buffer, row kernels.Matrix, rows int) {
+	e := &b.each
+	m := row.(*matrix)
+	e.op, e.weight, e.dst = opAddRow, m.norm, dst.(*buffer).x[:rows*m.cols]
+	e.share(b.pool, rows, rows*m.cols)
 }
 
 // SwiGLU is section 9 of SPEC.md.

@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -116,12 +117,18 @@ func TestRoPENaive(t *testing.T) {
 // TestAttentionNaive is softmax(q·k/√D)·v over the kept f16 values, with
 // causal rows across two ends of splits.
 func TestAttentionNaive(t *testing.T) {
+	for _, window := range []int{0, 1, 15, 130, 200} {
+		attentionNaive(t, window)
+	}
+}
+
+func attentionNaive(t *testing.T, window int) {
 	h := heads{6, 2, 16}
 	const length, rows = 270, 20
 	m := newMachine(t, 2)
 	width := h.kv * h.dim
 	k, v, q := m.values(length*width, plain), m.values(length*width, plain), m.values(rows*h.q*h.dim, plain)
-	kv := m.kv(h.shape(length))
+	kv := m.kv(h.windowed(length, window))
 	m.b.StoreKV(1, m.buffer(k), m.buffer(v), []kernels.Span{{KV: kv, Rows: length}})
 	dst := m.empty(len(q))
 	m.b.Attention(dst, m.buffer(q), 1, h.q, []kernels.Span{{KV: kv, Rows: rows, Position: length - rows}})
@@ -133,6 +140,9 @@ func TestAttentionNaive(t *testing.T) {
 			query, group := q[first:][:h.dim], head/(h.q/h.kv)*h.dim
 			sum, out := 0.0, make([]float64, h.dim)
 			for j := range length - rows + r + 1 {
+				if window > 0 && length-rows+r-j >= window {
+					continue
+				}
 				score := 0.0
 				for i := range query {
 					score += float64(query[i]) * half(k[j*width+group+i])
@@ -144,7 +154,7 @@ func TestAttentionNaive(t *testing.T) {
 				}
 			}
 			for i := range out {
-				near(t, "attention", first+i, m.results[first+i], out[i]/sum, 2e-6)
+				near(t, fmt.Sprintf("attention, window %d", window), first+i, m.results[first+i], out[i]/sum, 2e-6)
 			}
 		}
 	}
@@ -163,5 +173,12 @@ func TestElementsNaive(t *testing.T) {
 		want := float64(x[i]) / (1 + math.Exp(-float64(x[i]))) * float64(y[i])
 		near(t, "swiglu", i, m.results[i], want, math.Abs(want)*4e-7)
 		near(t, "add", i, m.results[n+i], float64(x[i])+float64(y[i]), 1e-6)
+	}
+	rows := m.buffer(x)
+	m.results = nil
+	m.b.AddRow(rows, m.floats(y[:n/4]), 4)
+	m.emit(rows)
+	for i := range n {
+		near(t, "bias", i, m.results[i], float64(x[i])+float64(y[i%(n/4)]), 1e-6)
 	}
 }

@@ -18,7 +18,7 @@ func Random(seed uint64) Case {
 		}
 		return min(max(1, 32*(1+g.below(limit/32))+g.below(5)-2), limit)
 	}
-	switch g.below(8) {
+	switch g.below(11) {
 	case 0:
 		return normCase(length(2000), length(64), c)
 	case 1:
@@ -28,11 +28,19 @@ func Random(seed uint64) Case {
 		return addCase(length(5000), c)
 	case 3:
 		return swiGLUCase(length(5000), c)
-	case 4, 5:
+	case 8:
+		return addRowCase(length(2000), length(64), c)
+	case 9:
+		return headNormCase(2*(1+g.below(128)), length(300), c)
+	case 4, 5, 10:
 		kv := 1 + g.below(4)
 		h := heads{kv * (1 + g.below(4)), kv, 2 * (1 + g.below(64))}
 		positions := length(600)
-		return attentionCase(h, positions, min(positions, 1+g.below(30)), c)
+		rows := min(positions, 1+g.below(30))
+		if g.below(2) == 0 {
+			return windowCase(h, positions, rows, length(600), c)
+		}
+		return attentionCase(h, positions, rows, c)
 	}
 	types := allTypes()
 	t := types[g.below(len(types))]

@@ -207,14 +207,18 @@ func (d *document) product(t *testing.T, typ quant.Type, row []byte, x []float32
 func (d *document) attention() {
 	d.line("\nAttention (section 8) of a head of two elements, `q = (1, -0.5)`, over n positions with `k[j] = (f32(j mod 7), f32(j mod 5))`")
 	d.line("and `v[j] = (1 ⊘ f32(j + 1), f32(j))` before their rounding to f16:\n")
-	for _, n := range []int{1, 3, 128, 129, 300} {
+	for _, c := range []struct{ n, window int }{{1, 0}, {3, 0}, {128, 0}, {129, 0}, {300, 0}, {300, 1}, {300, 50}, {300, 200}} {
+		n, note := c.n, ""
+		if c.window > 0 {
+			note = fmt.Sprintf(", window %d", c.window)
+		}
 		var keys, values []uint16
 		for j := range n {
 			keys = append(keys, canon.ToF16(float32(j%7)), canon.ToF16(float32(j%5)))
 			values = append(values, canon.ToF16(1/float32(j+1)), canon.ToF16(float32(j)))
 		}
 		out := make([]float32, 2)
-		ref.Attend(out, []float32{1, -0.5}, keys, values, 2)
-		d.line("    n %d: %s", n, allBitsOf(out))
+		ref.Attend(out, []float32{1, -0.5}, keys, values, 2, kernels.KVShape{Window: c.window}.FirstSeen(n-1))
+		d.line("    n %d%s: %s", n, note, allBitsOf(out))
 	}
 }

@@ -12,11 +12,12 @@ func (Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []kernel
 		headDim, kvHeads := c.shape.HeadDim, c.shape.KVHeads
 		width := kvHeads * headDim
 		for i := range span.Rows {
-			seen := (span.Position + i + 1) * width
+			position := span.Position + i
+			seen := (position + 1) * width
 			for h := range heads {
 				head := h / (heads / kvHeads) * headDim
 				index := (span.Row+i)*heads + h
-				Attend(row(dst, index, headDim), row(q, index, headDim), c.keys[layer][head:seen], c.values[layer][head:seen], width)
+				Attend(row(dst, index, headDim), row(q, index, headDim), c.keys[layer][head:seen], c.values[layer][head:seen], width, c.shape.FirstSeen(position))
 			}
 		}
 	}
@@ -24,8 +25,8 @@ func (Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []kernel
 
 // Attend is the attention of one query head. keys and values are f16: position
 // j of this head starts at j*width, and the slices end after the last position
-// that the query sees.
-func Attend(out, q []float32, keys, values []uint16, width int) {
+// that the query sees; firstSeen is the first one.
+func Attend(out, q []float32, keys, values []uint16, width, firstSeen int) {
 	positions := (len(keys) + width - 1) / width
 	scaled := make([]float32, len(q))
 	scale := 1 / canon.Sqrt(float32(len(q)))
@@ -33,9 +34,9 @@ func Attend(out, q []float32, keys, values []uint16, width int) {
 		scaled[i] = q[i] * scale
 	}
 	var splits []split
-	for first := 0; first < positions; first += kernels.SplitPositions {
+	for first := firstSeen / kernels.SplitPositions * kernels.SplitPositions; first < positions; first += kernels.SplitPositions {
 		end := min(first+kernels.SplitPositions, positions)
-		splits = append(splits, attendSplit(scaled, keys, values, width, first, end))
+		splits = append(splits, attendSplit(scaled, keys, values, width, first, end, max(firstSeen-first, 0)))
 	}
 	combine(out, splits)
 }
@@ -47,17 +48,19 @@ type split struct {
 	o []float32 // values, weighted with e^(score - m)
 }
 
-func attendSplit(q []float32, keys, values []uint16, width, first, end int) split {
+// attendSplit attends to the positions of the split first..end-1 but for the
+// first unseen ones, whose e stay +0.
+func attendSplit(q []float32, keys, values []uint16, width, first, end, unseen int) split {
 	e := make([]float32, end-first)
-	for j := range e {
+	for j := unseen; j < len(e); j++ {
 		key := keys[(first+j)*width:][:len(q)]
 		for i := range q {
 			e[j] = canon.FMA(q[i], canon.FromF16(key[i]), e[j])
 		}
 	}
-	m := largest(e)
+	m := largest(e[unseen:])
 	o := make([]float32, len(q))
-	for j := range e {
+	for j := unseen; j < len(e); j++ {
 		e[j] = canon.Exp(e[j] - m)
 		value := values[(first+j)*width:][:len(q)]
 		for i := range o {
