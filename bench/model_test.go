@@ -6,6 +6,7 @@ import (
 
 	"verbatim/bench"
 	"verbatim/models"
+	"verbatim/models/embedded"
 )
 
 func write(t testing.TB, shape, mix string, seed uint64) []byte {
@@ -47,6 +48,36 @@ func TestModelsFollowFromTheirSeed(t *testing.T) {
 	if bytes.Equal(a, c) {
 		t.Error("seeds 7 and 8 gave the same file")
 	}
+}
+
+// A requantised model is the same model in another format, and again in F32 it is what the format made of it.
+func TestRequantisedModelsOpen(t *testing.T) {
+	for _, mix := range bench.Mixes() {
+		var file, again bytes.Buffer
+		if err := bench.Requantise(&file, embedded.GGUF(), mix); err != nil {
+			t.Fatalf("%s: %v", mix.Name, err)
+		}
+		m, err := models.FromBytes(file.Bytes())
+		if err != nil {
+			t.Errorf("%s: %v", mix.Name, err)
+			continue
+		}
+		if want := openEmbedded(t); m.Tokenizer.Digest() != want.Tokenizer.Digest() || m.ChatTemplate != want.ChatTemplate || m.Hyperparameters.Dim != want.Hyperparameters.Dim {
+			t.Errorf("%s: got other hyperparameters, vocabulary or template than in the file it was made of", mix.Name)
+		}
+		if err := bench.Requantise(&again, file.Bytes(), mix); err != nil || again.Len() != file.Len() {
+			t.Errorf("%s: again: %d bytes, %v; want %d bytes", mix.Name, again.Len(), err, file.Len())
+		}
+	}
+}
+
+func openEmbedded(t *testing.T) *models.Model {
+	t.Helper()
+	m, err := models.FromBytes(embedded.GGUF())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func TestUnknownNamesAreRefused(t *testing.T) {

@@ -59,7 +59,8 @@ func Mixes() []Mix {
 	return []Mix{
 		plain(quant.F32, quant.F32), plain(quant.F16, quant.F16), plain(quant.BF16, quant.BF16), plain(quant.Q8_0, quant.Q8_0),
 		plain(quant.Q4_0, quant.Q6_K), plain(quant.Q4_1, quant.Q6_K), plain(quant.Q5_0, quant.Q6_K), plain(quant.Q5_1, quant.Q6_K),
-		plain(quant.IQ4_NL, quant.Q6_K), plain(quant.IQ4_XS, quant.Q6_K), plain(quant.Q6_K, quant.Q6_K),
+		plain(quant.IQ4_NL, quant.Q6_K), plain(quant.IQ4_XS, quant.Q6_K), plain(quant.Q2_K, quant.Q6_K), plain(quant.Q3_K, quant.Q6_K),
+		plain(quant.Q4_K, quant.Q6_K), plain(quant.Q5_K, quant.Q6_K), plain(quant.Q6_K, quant.Q6_K),
 		{Name: "Q4_K_M", most: quant.Q4_K, head: quant.Q6_K, better: quant.Q6_K},
 		{Name: "Q5_K_M", most: quant.Q5_K, head: quant.Q6_K, better: quant.Q6_K},
 	}
@@ -77,9 +78,10 @@ func MixNamed(name string) (Mix, error) {
 	return Mix{}, fmt.Errorf("format %q is not known (known: %s)", name, strings.Join(names, ", "))
 }
 
-// fallback is what takes the place of a format whose superblocks do not divide a row.
+// fallbacks are what takes the place of formats whose superblocks do not divide a row.
 var fallbacks = [...]struct{ from, to quant.Type }{
-	{quant.Q4_K, quant.Q5_0}, {quant.Q5_K, quant.Q5_1}, {quant.Q6_K, quant.Q8_0}, {quant.IQ4_XS, quant.IQ4_NL},
+	{quant.Q2_K, quant.Q4_0}, {quant.Q3_K, quant.Q4_0}, {quant.Q4_K, quant.Q5_0}, {quant.Q5_K, quant.Q5_1}, {quant.Q6_K, quant.Q8_0},
+	{quant.IQ4_XS, quant.IQ4_NL},
 }
 
 // fitting is t, or what takes its place for rows of cols values.

@@ -162,7 +162,7 @@ func commit() string {
 }
 
 func newBenchModelCommand() *cobra.Command {
-	var shape, format, out string
+	var shape, from, format, out string
 	var seed uint64
 	var shapes, formats []string
 	for _, s := range bench.Shapes() {
@@ -175,18 +175,26 @@ func newBenchModelCommand() *cobra.Command {
 		Use:   "model --shape S --out FILE",
 		Short: "Write a model of random weights, to measure with",
 		Long: fmt.Sprintf(`Model writes a GGUF file with the shape of a published model and random weights: speed does not depend on the values.
-The same arguments give the same file, and other engines load it too.
+The same arguments give the same file, and other engines load it too. With --from it writes that model with its weights in
+another format instead.
 
 Shapes:  %s
 Formats: %s`, strings.Join(shapes, ", "), strings.Join(formats, ", ")),
 		Example: "  verbatim bench model --shape llama-1b --type Q4_K_M --out /tmp/llama-1b-q4_k_m.gguf",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := bench.ShapeNamed(shape)
+			m, err := bench.MixNamed(format)
 			if err != nil {
 				return err
 			}
-			m, err := bench.MixNamed(format)
+			if from != "" {
+				data, err := os.ReadFile(from)
+				if err != nil {
+					return err
+				}
+				return writeFile(out, func(w io.Writer) error { return bench.Requantise(w, data, m) })
+			}
+			s, err := bench.ShapeNamed(shape)
 			if err != nil {
 				return err
 			}
@@ -195,6 +203,7 @@ Formats: %s`, strings.Join(shapes, ", "), strings.Join(formats, ", ")),
 	}
 	f := cmd.Flags()
 	f.StringVar(&shape, "shape", "llama-1b", "the shape")
+	f.StringVar(&from, "from", "", "a GGUF file to requantise instead")
 	f.StringVar(&format, "type", "Q8_0", "the format of the weights")
 	f.StringVar(&out, "out", "", "the file to write")
 	f.Uint64Var(&seed, "seed", 1, "other seeds give other weights")
