@@ -25,9 +25,9 @@ GOLDEN = [  # (prompt, tokens at most)
     ("Once upon a time, a clever fox named Toby lived in a deep green wood. Everyone knew him, because he was so friendly. "
      "One fine morning, Toby decided to make some bread for the village fair. He looked in every cupboard, but there were no seeds. "
      "He did not know what to do. After a while, a wise deer walked by. \"Can you help me?\" asked Toby.", 40),
-    ("Ned was a funny boy. He lived in a small house in a village with crooked houses. Everyone knew him, because he was so friendly. "
-     "One sunny morning, Ned saw a golden toy rocket under a bush. \"How pretty!\" said Ned, and he put it in his bag. "
-     "Then he heard someone cry. It was a little snail.", 40),
+    ("On a long white beach, there lived a kind seal called Tom. Tom had one wish: he wanted to grow the biggest pumpkin. "
+     "But nothing grew in his dry garden. On a fine summer day, he told a friendly penguin about it. "
+     "\"What do you wish for?\" asked the penguin. \"I want to grow the biggest pumpkin,\" said Tom. \"I know what to do,\" said the penguin.", 40),
     ("<|im_start|>user\nWhere does the owl live?<|im_end|>\n<|im_start|>assistant\n", 40),
 ]
 

@@ -8,7 +8,7 @@ package embedded
 import _ "embed"
 
 // SHA256 is the digest of the file, in hexadecimal: the identity of the model in transcripts and receipts.
-const SHA256 = "c1076885d713d980871fa1b12521080d043caa9f8412513e1ee46ff0e8bcf739"
+const SHA256 = "a44b07735809d091de1641ad9237192791f8bac927be529d520acc8b688bce6b"
 
 //go:embed stories.gguf
 var stories string
