@@ -1,4 +1,4 @@
-// Package inference runs Llama models: a request becomes a prompt, the prompt tokens, the tokens text, and a transcript
+// Package inference runs models: a request becomes a prompt, the prompt tokens, the tokens text, and a transcript
 // records all of it. The arithmetic is kernels/SPEC.md; a Backend does it.
 //
 // Invariants: what comes out depends on the model's file and the request alone. Not on the backend, the size of the
@@ -68,6 +68,9 @@ type weights struct {
 type layer struct {
 	attnNorm kernels.Matrix
 	qkv      [3]kernels.Matrix
+	biases   [3]kernels.Matrix // of q, k and v; nil if the model has none
+	qNorm    kernels.Matrix    // of each head; nil if the model has none
+	kNorm    kernels.Matrix
 	o        [1]kernels.Matrix
 	ffnNorm  kernels.Matrix
 	gateUp   [2]kernels.Matrix
@@ -106,7 +109,7 @@ func NewEngine(model *models.Model, backend kernels.Backend, options Options) (*
 	}
 	e.chunkTokens = min(e.chunkTokens, h.ContextTokensMax)
 	e.changed.L = &e.mutex
-	e.shape = kernels.KVShape{Layers: h.Layers, KVHeads: h.KVHeads, HeadDim: h.HeadDim, PositionsMax: h.ContextTokensMax}
+	e.shape = kernels.KVShape{Layers: h.Layers, KVHeads: h.KVHeads, HeadDim: h.HeadDim, PositionsMax: h.ContextTokensMax, Window: h.Window}
 	if options.PrefixBytesMax == 0 {
 		options.PrefixBytesMax = PrefixBytesMaxDefault
 	}
@@ -124,7 +127,7 @@ func NewEngine(model *models.Model, backend kernels.Backend, options Options) (*
 func (e *Engine) loadWeights() error {
 	var errs error
 	load := func(t models.Tensor) kernels.Matrix {
-		if errs != nil {
+		if errs != nil || t.Rows == 0 {
 			return nil
 		}
 		m, err := e.backend.NewMatrix(t.Type, t.Rows, t.Cols, t.Data)
@@ -144,6 +147,7 @@ func (e *Engine) loadWeights() error {
 		l := &w.Layers[i]
 		e.weights.layers = append(e.weights.layers, layer{
 			attnNorm: load(l.AttnNorm), qkv: [...]kernels.Matrix{load(l.Q), load(l.K), load(l.V)}, o: [...]kernels.Matrix{load(l.O)},
+			biases: [...]kernels.Matrix{load(l.QBias), load(l.KBias), load(l.VBias)}, qNorm: load(l.QNorm), kNorm: load(l.KNorm),
 			ffnNorm: load(l.FFNNorm), gateUp: [...]kernels.Matrix{load(l.Gate), load(l.Up)}, down: [...]kernels.Matrix{load(l.Down)},
 		})
 	}

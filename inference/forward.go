@@ -15,6 +15,7 @@ func (e *Engine) forward(tokens []int32, spans []kernels.Span) {
 
 		b.RMSNorm(a.h, a.x, l.attnNorm, h.NormEpsilon, rows)
 		b.MatMul(a.intoQKV[:], l.qkv[:], a.h, rows)
+		e.adjust(l, rows)
 		b.RoPE(a.q, a.cosSin, h.Heads, h.HeadDim, h.RopeDim, rows)
 		b.RoPE(a.k, a.cosSin, h.KVHeads, h.HeadDim, h.RopeDim, rows)
 		b.StoreKV(i, a.k, a.v, spans)
@@ -29,6 +30,21 @@ func (e *Engine) forward(tokens []int32, spans []kernels.Span) {
 		b.Add(a.x, a.h, rows*h.Dim)
 	}
 	b.RMSNorm(a.h, a.x, w.outputNorm, h.NormEpsilon, rows)
+}
+
+// adjust applies what some models have between the products and the rotation: biases of queries, keys and values, and norms
+// of the heads of queries and keys.
+func (e *Engine) adjust(l *layer, rows int) {
+	a, h := &e.activations, &e.model.Hyperparameters
+	for i, bias := range l.biases {
+		if bias != nil {
+			e.backend.AddRow(a.intoQKV[i], bias, rows)
+		}
+	}
+	if l.qNorm != nil {
+		e.backend.RMSNorm(a.q, a.q, l.qNorm, h.NormEpsilon, rows*h.Heads)
+		e.backend.RMSNorm(a.k, a.k, l.kNorm, h.NormEpsilon, rows*h.KVHeads)
+	}
 }
 
 // project computes the logits of the first rows rows of states, (rows, dim) -> activations.logits, (rows, vocab).

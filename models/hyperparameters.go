@@ -10,9 +10,6 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// architecture is the only general.architecture that is supported.
-const architecture = "llama"
-
 // Limits on hyperparameters, far above published models. They keep later size
 // computations in range.
 const (
@@ -24,10 +21,10 @@ const (
 	VocabMax         = tokenizer.TokensMax
 )
 
-// RopeBaseDefault is the base of files without llama.rope.freq_base.
+// RopeBaseDefault is the base of files without the key rope.freq_base.
 const RopeBaseDefault = 10000
 
-// Hyperparameters are the sizes and constants of a Llama model.
+// Hyperparameters are the sizes and constants of a model.
 type Hyperparameters struct {
 	Architecture     string
 	Name             string // general.name; for people
@@ -39,6 +36,7 @@ type Hyperparameters struct {
 	HeadDim          int
 	Vocab            int
 	ContextTokensMax int
+	Window           int // how many positions a query sees, its own included; 0: all
 	NormEpsilon      float32
 	RopeBase         float32
 	RopeDim          int       // leading values of a head that are rotated; even
@@ -46,35 +44,27 @@ type Hyperparameters struct {
 	Tied             bool      // the output head is the token embedding
 }
 
-func checkArchitecture(file *gguf.File) error {
-	name, err := file.String("general.architecture")
-	if err != nil {
-		return err
-	}
-	if name != architecture {
-		return fmt.Errorf("model: key \"general.architecture\" is %q, which is not supported (supported: %s)", name, architecture)
-	}
-	return nil
-}
-
-// knownKeys are the keys under "llama." that are read, and those that are known
-// not to change the arithmetic. A file with any other is refused, because a key
-// that is not understood may change what the weights mean.
-func knownKey(key string) bool {
+// knownKey says whether a key of the architecture is read, or known not to
+// change the arithmetic. A file with any other is refused, because a key that is
+// not understood may change what the weights mean.
+func (a *architecture) knownKey(key string) bool {
 	switch key {
 	case "context_length", "embedding_length", "block_count", "feed_forward_length",
 		"attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
 		"attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
 		"rope.scaling.type", "rope.scaling.factor", "rope.scale_linear", "expert_count", "expert_used_count":
 		return true // read below
+	case "attention.sliding_window":
+		return a.window
 	case "vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned":
 		return true // of no effect once rope scaling is refused
 	}
 	return false
 }
 
-// metadata reads the llama.* keys of a file and keeps the first error.
+// metadata reads the architecture's keys of a file and keeps the first error.
 type metadata struct {
+	architecture
 	file *gguf.File
 	err  error
 }
@@ -88,7 +78,7 @@ func (m *metadata) fail(err error) {
 // count reads an integer from 1 to countMax; otherwise applies when the key is
 // absent and 0 means that it may not be.
 func (m *metadata) count(name string, countMax, otherwise int) int {
-	key := architecture + "." + name
+	key := m.key(name)
 	n, err := m.file.Uint(key)
 	if errors.Is(err, gguf.ErrAbsent) && otherwise != 0 {
 		return otherwise
@@ -107,7 +97,7 @@ func (m *metadata) count(name string, countMax, otherwise int) int {
 // positive reads a float above 0; otherwise applies when the key is absent and
 // 0 means that it may not be.
 func (m *metadata) positive(name string, otherwise float32) float32 {
-	key := architecture + "." + name
+	key := m.key(name)
 	x, err := m.file.Float(key)
 	if errors.Is(err, gguf.ErrAbsent) && otherwise != 0 {
 		return otherwise
@@ -120,22 +110,23 @@ func (m *metadata) positive(name string, otherwise float32) float32 {
 	return x
 }
 
-// readHyperparameters reads and checks the llama.* keys. vocab is the number of
-// tokens. Tied and the RopeFactors of a tensor are left to readWeights.
-func readHyperparameters(file *gguf.File, vocab int) (Hyperparameters, error) {
+// readHyperparameters reads and checks the architecture's keys. vocab is the
+// number of tokens. Tied and the RopeFactors of a tensor are left to readWeights.
+func readHyperparameters(file *gguf.File, a architecture, vocab int) (Hyperparameters, error) {
 	for _, key := range file.Keys() {
-		if name, ok := strings.CutPrefix(key, architecture+"."); ok && !knownKey(name) {
+		if name, ok := strings.CutPrefix(key, a.key("")); ok && !a.knownKey(name) {
 			return Hyperparameters{}, fmt.Errorf("model: key %q is not understood and may change the arithmetic", key)
 		}
 	}
-	m := &metadata{file: file}
-	h := Hyperparameters{Architecture: architecture, Vocab: vocab}
+	m := &metadata{architecture: a, file: file}
+	h := Hyperparameters{Architecture: a.name, Vocab: vocab}
 	h.Layers = m.count("block_count", LayersMax, 0)
 	h.Dim = m.count("embedding_length", DimMax, 0)
 	h.Hidden = m.count("feed_forward_length", HiddenMax, 0)
 	h.Heads = m.count("attention.head_count", HeadsMax, 0)
 	h.KVHeads = m.count("attention.head_count_kv", HeadsMax, h.Heads)
 	h.ContextTokensMax = m.count("context_length", ContextTokensMax, 0)
+	h.Window = m.slidingWindow(h.ContextTokensMax)
 	h.NormEpsilon = m.positive("attention.layer_norm_rms_epsilon", 0)
 	h.RopeBase = m.positive("rope.freq_base", RopeBaseDefault)
 	h.HeadDim = m.headDim(&h)
@@ -159,7 +150,7 @@ func readHyperparameters(file *gguf.File, vocab int) (Hyperparameters, error) {
 // headDim is the length of a head's keys, and of its values: that of the file, or
 // dimension / heads.
 func (m *metadata) headDim(h *Hyperparameters) int {
-	_, err := m.file.Uint("llama.attention.key_length")
+	_, err := m.file.Uint(m.key("attention.key_length"))
 	if m.err == nil && errors.Is(err, gguf.ErrAbsent) && h.Dim%h.Heads != 0 {
 		m.fail(fmt.Errorf("model: %d heads do not divide the dimension %d", h.Heads, h.Dim))
 	}
@@ -170,17 +161,34 @@ func (m *metadata) headDim(h *Hyperparameters) int {
 	return key
 }
 
+// slidingWindow is how many positions a query sees; 0, for all, if there is no limit or
+// none within the context.
+func (m *metadata) slidingWindow(contextTokensMax int) int {
+	if !m.window {
+		return 0
+	}
+	key := m.key("attention.sliding_window")
+	n, err := m.file.Uint(key)
+	if unlessAbsent(err) != nil {
+		m.fail(err)
+	}
+	if err != nil || n >= uint64(contextTokensMax) {
+		return 0
+	}
+	return int(n)
+}
+
 // ropeScale is the divisor of all RoPE frequencies: 1 unless the scaling is
 // linear. Llama 3 has its own scaling in the tensor rope_freqs.weight.
 func (m *metadata) ropeScale() float32 {
-	kind, err := m.file.String("llama.rope.scaling.type")
+	kind, err := m.file.String(m.key("rope.scaling.type"))
 	if err == nil && kind != "none" && kind != "linear" {
-		m.fail(fmt.Errorf("model: RoPE scaling %q (key \"llama.rope.scaling.type\") is not supported", kind))
+		m.fail(fmt.Errorf("model: RoPE scaling %q (key %q) is not supported", kind, m.key("rope.scaling.type")))
 	} else if unlessAbsent(err) != nil {
 		m.fail(err)
 	}
 	scale := float32(1)
-	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
+	for _, key := range []string{m.key("rope.scaling.factor"), m.key("rope.scale_linear")} {
 		factor, err := m.file.Float(key)
 		switch {
 		case unlessAbsent(err) != nil:
@@ -197,7 +205,7 @@ func (m *metadata) ropeScale() float32 {
 
 // refuseExperts refuses mixtures of experts.
 func (m *metadata) refuseExperts() {
-	for _, key := range []string{"llama.expert_count", "llama.expert_used_count"} {
+	for _, key := range []string{m.key("expert_count"), m.key("expert_used_count")} {
 		experts, err := m.file.Uint(key)
 		if err == nil && experts != 0 {
 			m.fail(fmt.Errorf("model: a mixture of experts (key %q is %d) is not supported", key, experts))

@@ -80,7 +80,7 @@ func FromLlama2c(data, tokens []byte) (*Model, error) {
 		return nil, err
 	}
 	pairs := []gguf.KeyValue{
-		{Key: "general.architecture", Value: architecture},
+		{Key: "general.architecture", Value: llama},
 		{Key: "llama.embedding_length", Value: uint32(h.dim)},
 		{Key: "llama.feed_forward_length", Value: uint32(h.hidden)},
 		{Key: "llama.block_count", Value: uint32(h.layers)},

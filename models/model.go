@@ -87,7 +87,8 @@ func FromBytes(data []byte) (*Model, error) {
 }
 
 func fromFile(file *gguf.File) (*Model, error) {
-	if err := checkArchitecture(file); err != nil {
+	a, err := readArchitecture(file)
+	if err != nil {
 		return nil, err
 	}
 	vocabulary, err := ReadVocabulary(file)
@@ -98,10 +99,10 @@ func fromFile(file *gguf.File) (*Model, error) {
 	if m.Tokenizer, err = tokenizer.New(vocabulary); err != nil {
 		return nil, err
 	}
-	if m.Hyperparameters, err = readHyperparameters(file, m.Tokenizer.Size()); err != nil {
+	if m.Hyperparameters, err = readHyperparameters(file, a, m.Tokenizer.Size()); err != nil {
 		return nil, err
 	}
-	if m.Weights, err = readWeights(file, &m.Hyperparameters); err != nil {
+	if m.Weights, err = readWeights(file, a, &m.Hyperparameters); err != nil {
 		return nil, err
 	}
 	m.ChatTemplate, err = file.String("tokenizer.chat_template")

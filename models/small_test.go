@@ -88,7 +88,7 @@ func TestBadModelsAreRefusedByName(t *testing.T) {
 		spoil func(s *small)
 		want  string
 	}{
-		{"other architecture", func(s *small) { s.set("general.architecture", "qwen2") }, `is "qwen2", which is not supported (supported: llama)`},
+		{"other architecture", func(s *small) { s.set("general.architecture", "qwen2moe") }, `is "qwen2moe", which is not supported (supported: llama, qwen2, qwen3)`},
 		{"no architecture", func(s *small) { s.set("general.architecture", nil) }, `key "general.architecture": absent`},
 		{"no layers key", func(s *small) { s.set("llama.block_count", nil) }, `key "llama.block_count": absent`},
 		{"no layers", func(s *small) { s.set("llama.block_count", uint32(0)) }, `"llama.block_count" is 0 (1 to 1024 are allowed)`},
@@ -125,7 +125,7 @@ func TestBadModelsAreRefusedByName(t *testing.T) {
 		{"scaled rope", func(s *small) { s.set("llama.rope.scaling.type", "yarn") }, `RoPE scaling "yarn"`},
 		{"negative rope scale", func(s *small) { s.set("llama.rope.scaling.factor", float32(-4)) }, "RoPE scaling by -4"},
 		{"experts", func(s *small) { s.set("llama.expert_count", uint32(8)) }, "mixture of experts"},
-		{"unknown key", func(s *small) { s.set("llama.attention.sliding_window", uint32(8)) }, `"llama.attention.sliding_window" is not understood`},
+		{"unknown key", func(s *small) { s.set("llama.attention.causal", true) }, `"llama.attention.causal" is not understood`},
 		{"token outside", func(s *small) { s.set("tokenizer.ggml.eos_token_id", uint32(9999)) }, `"tokenizer.ggml.eos_token_id" is 9999, outside`},
 		{"too few scores", func(s *small) { s.set("tokenizer.ggml.scores", []float32{1}) }, "1 scores for 264 tokens"},
 		{"missing tensor", func(s *small) { s.remove("blk.1.ffn_up.weight") }, `tensor "blk.1.ffn_up.weight" is missing`},

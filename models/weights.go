@@ -31,10 +31,16 @@ type Layer struct {
 	Gate     Tensor // (hidden, dim)
 	Up       Tensor // (hidden, dim)
 	Down     Tensor // (dim, hidden)
+
+	// What some architectures have; Rows is 0 in the others. All are F32.
+	QBias        Tensor // (1, heads * headDim)
+	KBias, VBias Tensor // (1, kvHeads * headDim)
+	QNorm, KNorm Tensor // (1, headDim), of each head
 }
 
-// Weights are all the weights of a Llama model. The rows of Q and K are in the
-// order of GGUF files: RoPE turns neighbouring values of a head.
+// Weights are all the weights of a model. RoPE turns neighbouring values of a
+// head; where a file pairs others, the heads in Q, K, their biases and norms are
+// copies in the order of kernels/SPEC.md, section 7.
 type Weights struct {
 	TokenEmbedding Tensor // (vocab, dim)
 	Layers         []Layer
@@ -45,13 +51,14 @@ type Weights struct {
 // Tensor returns the weights with that name in the file.
 func (m *Model) Tensor(name string) (Tensor, bool) {
 	w := &m.Weights
+	a, _ := architectureOf(m.Hyperparameters.Architecture)
 	for _, t := range []Tensor{w.TokenEmbedding, w.OutputNorm, w.Output} {
 		if t.Name == name {
 			return t, true
 		}
 	}
 	for i := range w.Layers {
-		for _, t := range w.Layers[i].slots() {
+		for _, t := range w.Layers[i].slots(a) {
 			if t.tensor.Name == name {
 				return *t.tensor, true
 			}
@@ -63,28 +70,36 @@ func (m *Model) Tensor(name string) (Tensor, bool) {
 // slot is where a tensor of a layer belongs.
 type slot struct {
 	tensor     *Tensor
-	name       string // in the file, between "blk.N." and ".weight"
+	name       string // in the file, after "blk.N."
 	rows, cols func(h *Hyperparameters) int
 }
 
 // slots lists the tensors of a layer, with their names and shapes.
-func (l *Layer) slots() []slot {
+func (l *Layer) slots(a architecture) []slot {
 	one := func(*Hyperparameters) int { return 1 }
 	dim := func(h *Hyperparameters) int { return h.Dim }
 	hidden := func(h *Hyperparameters) int { return h.Hidden }
 	queries := func(h *Hyperparameters) int { return h.Heads * h.HeadDim }
 	keys := func(h *Hyperparameters) int { return h.KVHeads * h.HeadDim }
-	return []slot{
-		{&l.AttnNorm, "attn_norm", one, dim},
-		{&l.Q, "attn_q", queries, dim},
-		{&l.K, "attn_k", keys, dim},
-		{&l.V, "attn_v", keys, dim},
-		{&l.O, "attn_output", dim, queries},
-		{&l.FFNNorm, "ffn_norm", one, dim},
-		{&l.Gate, "ffn_gate", hidden, dim},
-		{&l.Up, "ffn_up", hidden, dim},
-		{&l.Down, "ffn_down", dim, hidden},
+	head := func(h *Hyperparameters) int { return h.HeadDim }
+	slots := []slot{
+		{&l.AttnNorm, "attn_norm.weight", one, dim},
+		{&l.Q, "attn_q.weight", queries, dim},
+		{&l.K, "attn_k.weight", keys, dim},
+		{&l.V, "attn_v.weight", keys, dim},
+		{&l.O, "attn_output.weight", dim, queries},
+		{&l.FFNNorm, "ffn_norm.weight", one, dim},
+		{&l.Gate, "ffn_gate.weight", hidden, dim},
+		{&l.Up, "ffn_up.weight", hidden, dim},
+		{&l.Down, "ffn_down.weight", dim, hidden},
 	}
+	if a.biases {
+		slots = append(slots, slot{&l.QBias, "attn_q.bias", one, queries}, slot{&l.KBias, "attn_k.bias", one, keys}, slot{&l.VBias, "attn_v.bias", one, keys})
+	}
+	if a.headNorms {
+		slots = append(slots, slot{&l.QNorm, "attn_q_norm.weight", one, head}, slot{&l.KNorm, "attn_k_norm.weight", one, head})
+	}
+	return slots
 }
 
 // collector takes tensors out of a file and knows which were taken.
@@ -132,7 +147,7 @@ func sameShape(got, want []int) bool {
 
 // readWeights finds every tensor of the model and refuses any other. It sets
 // h.Tied and h.RopeFactors.
-func readWeights(file *gguf.File, h *Hyperparameters) (Weights, error) {
+func readWeights(file *gguf.File, a architecture, h *Hyperparameters) (Weights, error) {
 	c := &collector{file: file, taken: map[string]bool{}}
 	w := Weights{Layers: make([]Layer, h.Layers)}
 	var err error
@@ -140,11 +155,14 @@ func readWeights(file *gguf.File, h *Hyperparameters) (Weights, error) {
 		return Weights{}, err
 	}
 	for i := range w.Layers {
-		for _, s := range w.Layers[i].slots() {
-			name := fmt.Sprintf("blk.%d.%s.weight", i, s.name)
+		for _, s := range w.Layers[i].slots(a) {
+			name := fmt.Sprintf("blk.%d.%s", i, s.name)
 			if *s.tensor, err = c.take(name, s.rows(h), s.cols(h)); err != nil {
 				return Weights{}, err
 			}
+		}
+		if a.halves {
+			w.Layers[i].pairHalves(h)
 		}
 	}
 	if w.OutputNorm, err = c.take("output_norm.weight", 1, h.Dim); err != nil {
@@ -168,7 +186,7 @@ func readWeights(file *gguf.File, h *Hyperparameters) (Weights, error) {
 	}
 	for _, t := range file.Tensors() {
 		if !c.taken[t.Name] {
-			return Weights{}, fmt.Errorf("model: tensor %q is not part of the %s architecture as supported here", t.Name, architecture)
+			return Weights{}, fmt.Errorf("model: tensor %q is not part of the %s architecture as supported here", t.Name, a.name)
 		}
 	}
 	return w, nil
