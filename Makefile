@@ -1,11 +1,12 @@
 # Verbatim. `make help` lists the targets.
 GO      ?= go
 BIN     := bin
+SMOLLM  := models/cache/smollm2-135m-instruct-q4_1.gguf
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench generate generate-check models e2e clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generate-check models e2e clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -44,9 +45,15 @@ race: ## unit tests under the race detector (needs gcc)
 fuzz: ## every fuzz target for TIME (default 30s) each
 	@internal/fuzz.sh $(or $(TIME),30s)
 
-bench: ## measurements, each beside a peer or a limit
+bench: build ## how fast the engine is here (PEER=node-llama-cpp or a llama-bench to compare with; bench/README.md tells more)
+	$(BIN)/verbatim bench engine --model models/embedded/stories.gguf --scale 0.1 $(if $(PEER),--peer '$(PEER)')
+	@test ! -f $(SMOLLM) || $(BIN)/verbatim bench engine --model $(SMOLLM) --scale 0.25 $(if $(PEER),--peer '$(PEER)')
+
+bench-kernels: ## every operator on every CPU level, as a share of the machine's limits
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./kernels/cpu
-	$(GO) run ./cmd/verbatim info
+
+oracle: ## the engine's logits against a float64 evaluation with gorgonia, by format (builds for minutes the first time)
+	cd bench/oracle && $(GO) test -count=1 -v .
 
 generate: ## assembly, the storyteller module (leaves no diff)
 	$(GO) generate ./...
