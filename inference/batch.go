@@ -31,13 +31,16 @@ type batch struct {
 	staged    []float32
 }
 
-// acquire waits until nothing uses the backend; release lets the next one have it.
+// acquire waits until nothing uses the backend; release lets the next one have it. It goes before the next pass: else
+// those who take part in one pass after the other would never let anybody in.
 func (e *Engine) acquire() {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
+	e.acquiring++
 	for e.busy {
 		e.changed.Wait()
 	}
+	e.acquiring--
 	e.busy = true
 }
 
@@ -71,6 +74,14 @@ func (s *Session) enqueue(ctx context.Context, tokens []tokenizer.Token, first i
 	return nil
 }
 
+// samples begins the time in which passes wait for a session to choose its next token, if it is about to. The mutex is held.
+func (e *Engine) samples(s *Session) {
+	if s.generates && s.done && s.err == nil && !s.away && !s.sampling {
+		s.sampling = true
+		e.sampling++
+	}
+}
+
 // sampled ends the time in which passes wait for a session to choose its next token. The mutex is held.
 func (e *Engine) sampled(s *Session) {
 	if !s.sampling {
@@ -83,13 +94,27 @@ func (e *Engine) sampled(s *Session) {
 	}
 }
 
+// tell calls onToken, for which no pass waits: it may take its time, and use the engine.
+func (s *Session) tell(onToken func(Event), event Event) {
+	e := s.engine
+	e.mutex.Lock()
+	s.away = true
+	e.sampled(s)
+	e.mutex.Unlock()
+	onToken(event)
+	e.mutex.Lock()
+	s.away = false
+	e.samples(s)
+	e.mutex.Unlock()
+}
+
 // await returns when the session's evaluation is done, and leads passes for all if nobody else does.
 func (s *Session) await() error {
 	e := s.engine
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	for !s.done {
-		if e.busy || e.sampling > 0 {
+		if e.busy || e.acquiring > 0 || e.sampling > 0 {
 			e.changed.Wait()
 			continue
 		}
@@ -270,10 +295,8 @@ func (e *Engine) settle(err error) {
 		s.position += s.rows
 	}
 	for _, s := range b.sessions {
-		if s.done = s.err != nil || s.pending() == 0; s.done && s.err == nil && s.samples {
-			s.sampling = true
-			e.sampling++
-		}
+		s.done = s.err != nil || s.pending() == 0
+		e.samples(s)
 	}
 	e.waiting = slices.DeleteFunc(e.waiting, func(s *Session) bool { return s.done })
 }

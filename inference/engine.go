@@ -44,11 +44,12 @@ type Engine struct {
 	logitsRows  int       // rows of logits computed at once
 	shape       kernels.KVShape
 
-	mutex    sync.Mutex // guards what follows, up to busy
-	changed  sync.Cond
-	waiting  []*Session // for an evaluation, in order of arrival
-	sampling int        // sessions that are about to wait again
-	busy     bool       // somebody uses the backend; what follows is theirs
+	mutex     sync.Mutex // guards what follows, up to busy
+	changed   sync.Cond
+	waiting   []*Session // for an evaluation, in order of arrival
+	sampling  int        // sessions that are about to wait again
+	acquiring int        // who waits for the backend, other than for a pass
+	busy      bool       // somebody uses the backend; what follows is theirs
 
 	backend     kernels.Backend
 	activations activations

@@ -40,7 +40,7 @@ func (e *Engine) Generate(ctx context.Context, request Request, onToken func(Eve
 		return c, err
 	}
 	defer session.Close()
-	session.samples = true
+	session.generates = true
 	if err := session.enqueue(ctx, a.transcript.Prompt, len(a.transcript.Prompt)-1); err != nil {
 		return c, err
 	}
@@ -53,7 +53,7 @@ func (e *Engine) Generate(ctx context.Context, request Request, onToken func(Eve
 			c.Logprobs = append(c.Logprobs, event.Logprobs)
 		}
 		if onToken != nil {
-			onToken(event)
+			session.tell(onToken, event)
 		}
 	}
 	c.Transcript = a.transcript

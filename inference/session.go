@@ -12,12 +12,12 @@ import (
 // Session is one sequence of tokens: its keys and values, and the position that comes next. Sessions of one engine may be
 // used at the same time; one session is used by one goroutine at a time.
 type Session struct {
-	engine   *Engine
-	kv       kernels.KV
-	tokens   []tokenizer.Token // evaluated, and then those that wait
-	position int               // tokens evaluated
-	shares   bool              // takes from and gives to the engine's prefixes
-	samples  bool              // is Generate's: it samples as soon as it has logits
+	engine    *Engine
+	kv        kernels.KV
+	tokens    []tokenizer.Token // evaluated, and then those that wait
+	position  int               // tokens evaluated
+	shares    bool              // takes from and gives to the engine's prefixes
+	generates bool              // is Generate's: it samples as soon as it has logits
 
 	evaluation
 
@@ -34,6 +34,7 @@ type evaluation struct {
 	row      int  // first row in the pass that runs
 	rows     int  // in that pass; 0: has no part in it
 	done     bool
+	away     bool // is in onToken
 	sampling bool // is counted in Engine.sampling
 	err      error
 }
