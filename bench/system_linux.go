@@ -16,8 +16,11 @@ func peakOf(pid int) int64 {
 	return kilobytes << 10
 }
 
-// processor is the name that the processor gives itself.
-func processor() string { return field("/proc/cpuinfo", "model name") }
+// processor is the name that the processor gives itself; in a virtual machine the family says more.
+func processor() string {
+	const path = "/proc/cpuinfo"
+	return fmt.Sprintf("%s (family %s, model %s)", field(path, "model name"), field(path, "cpu family"), field(path, "model"))
+}
 
 // field is what a file in /proc says after "name:", without a trailing unit; "" when it says nothing.
 func field(path, name string) string {

@@ -59,7 +59,7 @@ predicted. The lower, the better. The mean loss is the same on every machine.`,
 			}
 			r := perplexityReport{Perplexity: p}
 			if peer != "" {
-				if r.Peer, err = peerPerplexity(cmd, peer, model, file, window); err != nil {
+				if r.Peer, err = peerPerplexity(cmd, peer, model, file, window, d.Threads); err != nil {
 					return err
 				}
 				r.Ratio = p.Perplexity / r.Peer.Perplexity
@@ -74,7 +74,7 @@ predicted. The lower, the better. The mean loss is the same on every machine.`,
 	f.StringVar(&model, "model", "embedded", "embedded, the path of a GGUF file, or an Arweave transaction id")
 	f.StringVar(&file, "file", "", "the text")
 	f.IntVar(&window, "window", 512, "tokens of a window")
-	f.StringVar(&peer, "peer", "", "node-llama-cpp, or a command that takes --model, --file and --window: what to compare with")
+	f.StringVar(&peer, "peer", "", "node-llama-cpp, or a command that takes --model, --file, --window and --threads: what to compare with")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	deviceFlags(cmd, &d)
 	n.gatewayFlag(cmd)
@@ -95,11 +95,14 @@ func readText(path string) (string, error) {
 	return string(text), err
 }
 
-func peerPerplexity(cmd *cobra.Command, peer, model, file string, window int) (*bench.Perplexity, error) {
+func peerPerplexity(cmd *cobra.Command, peer, model, file string, window, threads int) (*bench.Perplexity, error) {
 	if peer == bench.NodePeer {
 		peer = "node e2e/llamacpp/perplexity.mjs"
 	}
 	words := append(strings.Fields(peer), "--model", model, "--file", file, "--window", strconv.Itoa(window))
+	if threads > 0 {
+		words = append(words, "--threads", strconv.Itoa(threads))
+	}
 	output, err := exec.CommandContext(cmd.Context(), words[0], words[1:]...).Output()
 	if err != nil {
 		var exit *exec.ExitError
