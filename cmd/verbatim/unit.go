@@ -27,6 +27,8 @@ import (
 // shutdownMax is how long requests may go on after the daemon was told to stop.
 const shutdownMax = 10 * time.Second
 
+const evaluationsMax = 1024
+
 // unitOptions say what a compute unit runs on.
 type unitOptions struct {
 	device      engines.Device
@@ -46,6 +48,21 @@ func (o *unitOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
 	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes of memory of idle processes to keep ready")
 	deviceFlags(cmd, &o.device)
+}
+
+// check refuses what would only fail, or never answer, once somebody asks.
+func (o *unitOptions) check() error {
+	switch {
+	case o.network.data == "":
+		return errors.New("the folder for data has no name")
+	case o.evaluations < 1 || o.evaluations > evaluationsMax:
+		return fmt.Errorf("%d evaluations at a time: from 1 to %d are possible", o.evaluations, evaluationsMax)
+	case o.memory < 0:
+		return fmt.Errorf("%d bytes for idle processes: it cannot be less than 0", o.memory)
+	case o.device.PrefillChunk < 0:
+		return fmt.Errorf("a prefill chunk of %d tokens: it cannot be less than 0", o.device.PrefillChunk)
+	}
+	return nil
 }
 
 // unit is a running compute unit and everything that it opened.
@@ -76,6 +93,9 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 			err = errors.Join(err, u.Close())
 		}
 	}()
+	if err := o.check(); err != nil {
+		return u, err
+	}
 	if err := os.MkdirAll(o.network.data, 0o700); err != nil {
 		return u, err
 	}
@@ -100,6 +120,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	}
 	u.closers = append(u.closers, func() error { return host.Close(context.Background()) })
 	u.library = o.network.library(o.device)
+	u.library.Warn = func(err error) { o.logger.Warn("packed weights", "error", err) }
 	u.closers = append(u.closers, u.library.Close)
 	backend, err := o.device.Backend()
 	if err != nil {

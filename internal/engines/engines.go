@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 
 	"verbatim/inference"
@@ -21,22 +22,47 @@ type Device struct {
 	Level        string // of the CPU; "" is the best
 	Threads      int    // 0: one for each processor
 	PrefillChunk int    // tokens; 0: the engine's default
+	CacheFolder  string // of weights as kernels/cpu packs them, for the next start; "": every start packs
 }
 
+// cacheMinBytes is the size from which packed weights are kept: packing less takes no time.
+const cacheMinBytes = 64 << 20
+
 // Backend starts a backend. The caller closes it.
-func (d *Device) Backend() (*cpu.Backend, error) {
+func (d *Device) Backend() (*cpu.Backend, error) { return d.backend(cpu.Options{}) }
+
+func (d *Device) backend(o cpu.Options) (*cpu.Backend, error) {
 	switch d.Name {
 	case "auto", "cpu":
-		return cpu.New(cpu.Options{Threads: d.Threads, Level: d.Level})
+		o.Threads, o.Level = d.Threads, d.Level
+		return cpu.New(o)
 	case "cuda":
 		return nil, errors.New("device cuda: this build has no CUDA backend; use --device cpu or auto")
 	}
 	return nil, fmt.Errorf("device %q: it must be auto, cpu or cuda", d.Name)
 }
 
+// Load puts a model's weights into a new backend, which the caller closes after the engine's last use. Warning, if any, tells
+// why packed weights were not read from CacheFolder or not kept there; the engine works all the same.
+func (d *Device) Load(model *models.Model) (engine *inference.Engine, backend io.Closer, warning, err error) {
+	b, err := d.backend(cpu.Options{CacheFolder: d.CacheFolder, Model: model.Digest})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	engine, err = inference.NewEngine(model, b, inference.Options{PrefillChunkTokens: d.PrefillChunk})
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, b.Close())
+	}
+	if b.PackedBytes() >= cacheMinBytes {
+		warning = b.SaveCache()
+	}
+	return engine, b, warning, nil
+}
+
 // Library keeps one engine for each model that was asked for.
 type Library struct {
 	Store  models.Store
+	Warn   func(error) // of what makes starts slow; may be nil
 	device Device
 
 	mu      sync.Mutex
@@ -50,8 +76,11 @@ type loaded struct {
 	closers []io.Closer
 }
 
-// New gives a library. Folder keeps models that fetch, which may be nil, brought.
+// New gives a library. Folder keeps models that fetch, which may be nil, brought, and packed weights beside them.
 func New(d Device, folder string, fetch func(ctx context.Context, id string, w io.Writer) error) *Library {
+	if folder != "" && d.CacheFolder == "" {
+		d.CacheFolder = filepath.Join(folder, "packed")
+	}
 	return &Library{
 		Store:  models.Store{Embedded: embedded.GGUF, Fetch: fetch, Folder: folder},
 		device: d, engines: map[string]*loaded{},
@@ -83,13 +112,12 @@ func (l *Library) open(ctx context.Context, name string) (*inference.Engine, []i
 	if err != nil {
 		return nil, nil, err
 	}
-	backend, err := l.device.Backend()
+	engine, backend, warning, err := l.device.Load(model)
 	if err != nil {
-		return nil, nil, errors.Join(err, model.Close())
+		return nil, nil, errors.Join(fmt.Errorf("load model %s: %w", name, err), model.Close())
 	}
-	engine, err := inference.NewEngine(model, backend, inference.Options{PrefillChunkTokens: l.device.PrefillChunk})
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("load model %s: %w", name, err), backend.Close(), model.Close())
+	if warning != nil && l.Warn != nil {
+		l.Warn(fmt.Errorf("load model %s: %w", name, warning))
 	}
 	return engine, []io.Closer{backend, model}, nil
 }

@@ -11,13 +11,11 @@ import (
 const segmentBlocks = kernels.SegmentElements / blockElements
 
 // activations are the inputs of a product in the order in which the functions of a level read them. Rows are cut into
-// as few groups as can be, of equal size but for one row: a group of a single row would cost as much as one of many. In a
-// group of n rows element i of row r lies at i*n + r, counted in codes of four (codes), blocks, segments or elements
-// (floats). A group that begins at row f begins at f times the row's length.
+// groups; in a group of n rows element i of row r lies at i*n + r, counted in codes of four (codes), blocks, segments or
+// elements (floats). A group that begins at row f begins at f times the row's length.
 type activations struct {
 	rows, cols int
-	group      int // rows of a group at most
-	size, more int // rows of the larger groups, and how many rows these have together; the others have size-1
+	group      int
 	level      *level
 	src        []float32 // (rows, cols)
 	wanted     wanted
@@ -53,9 +51,6 @@ func resize[T any](s []T, n int) []T {
 // prepare lays out the activations of src, (rows, cols).
 func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) {
 	a.src, a.rows, a.cols, a.wanted = src, rows, cols, w
-	groups := (rows + a.group - 1) / a.group
-	a.size = (rows + groups - 1) / groups
-	a.more = (rows - groups*(a.size-1)) * a.size
 	if w.codes {
 		a.codes = resize(a.codes, rows*cols)
 		a.dx = resize(a.dx, rows*ref.Segments(cols))
@@ -69,7 +64,7 @@ func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) 
 			a.sums[kind] = resize(a.sums[kind], rows*cols/sumsForms[kind].codes)
 		}
 	}
-	if w.floats && a.size > 1 {
+	if w.floats && a.group > 1 && rows > 1 {
 		a.floats = resize(a.floats, rows*cols)
 	}
 	p.run(a, rows)
@@ -77,10 +72,8 @@ func (a *activations) prepare(p *pool, src []float32, rows, cols int, w wanted) 
 
 // groupOf is the first row of the group that row is in, and its number of rows.
 func (a *activations) groupOf(row int) (first, n int) {
-	if row < a.more {
-		return row - row%a.size, a.size
-	}
-	return row - (row-a.more)%(a.size-1), a.size - 1
+	first = row - row%a.group
+	return first, min(a.group, a.rows-first)
 }
 
 // groups yields the first row and the number of rows of each group.

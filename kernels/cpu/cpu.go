@@ -5,12 +5,13 @@
 // share outputs only. Operators allocate nothing once buffers have their size.
 //
 // The assembly is written by the generator in gen and committed; the build tag purego leaves it out. The package reads
-// no environment: the caller chooses the level. It does not check weights for NaN; models does when it loads them.
+// no environment: the caller chooses the level, and a folder if packed weights are to be kept. It does not check weights for NaN; models does when it loads them.
 package cpu
 
 //go:generate go -C gen run . -dir ..
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"strings"
@@ -23,6 +24,11 @@ import (
 type Options struct {
 	Threads int    // goroutines that compute; 0 means as many as Go runs at once
 	Level   string // one of Levels; "" means the last, the fastest
+
+	// CacheFolder keeps packed weights (SaveCache); "" means that every start packs. Model is the SHA-256 of the file that
+	// all matrices come from, whatever it is.
+	CacheFolder string
+	Model       [sha256.Size]byte
 }
 
 // Backend implements kernels.Backend.
@@ -30,6 +36,7 @@ type Backend struct {
 	level   *level
 	pool    *pool
 	memory  memory
+	cache   cache
 	product product // the MatMul in progress
 	attend  attend  // the Attention in progress
 	each    elements
@@ -64,6 +71,7 @@ func New(o Options) (*Backend, error) {
 	b.product.init(o.Threads)
 	b.attend.init(o.Threads)
 	b.each.partials = make([][canon.Lanes]float32, o.Threads)
+	b.cache.open(b.pool, &b.memory, o, chosen)
 	return b, nil
 }
 

@@ -1,6 +1,13 @@
 package cpu
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // largePage is what the system may back memory with at once.
 const largePage = 2 << 20
@@ -18,3 +25,57 @@ func mapBytes(n int) []byte {
 }
 
 func unmapBytes(b []byte) error { return unix.Munmap(b) }
+
+const canMapFiles = true
+
+// mapFile maps a file that nobody else can write to. It is private: the pages are the page cache's own.
+func mapFile(folder, path string) ([]byte, error) {
+	if err := checkFolder(folder); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return nil, err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.New("it is no regular file")
+	}
+	if err := checkOwner("the file", &stat); err != nil {
+		return nil, err
+	}
+	if stat.Size <= 0 || stat.Size != int64(int(stat.Size)) {
+		return nil, fmt.Errorf("the file has %d bytes", stat.Size)
+	}
+	data, err := unix.Mmap(fd, 0, int(stat.Size), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, err
+	}
+	// Optimisations, which a system may refuse.
+	_ = unix.Madvise(data, unix.MADV_HUGEPAGE)
+	_ = unix.Madvise(data, unix.MADV_WILLNEED)
+	return data, nil
+}
+
+// checkFolder refuses a folder in which others can replace files.
+func checkFolder(folder string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat(folder, &stat); err != nil {
+		return &fs.PathError{Op: "stat", Path: folder, Err: err}
+	}
+	return checkOwner("the folder "+folder, &stat)
+}
+
+func checkOwner(what string, stat *unix.Stat_t) error {
+	if stat.Mode&0o022 != 0 {
+		return fmt.Errorf("others may write to %s (mode %04o)", what, stat.Mode&0o7777)
+	}
+	if uid := uint32(os.Geteuid()); stat.Uid != uid && stat.Uid != 0 {
+		return fmt.Errorf("%s belongs to user %d, not to user %d", what, stat.Uid, uid)
+	}
+	return nil
+}

@@ -92,9 +92,13 @@ func (b *Backend) pack(m *matrix) {
 	if b.level.unsigned && m.t == quant.Q8_0 {
 		p.flip = 0x80808080
 	}
-	m.weights = b.memory.get(m.tiles() * m.tileWeights)
-	m.scales = b.memory.get(m.tiles() * m.tileScales)
-	b.pool.run(p, m.tiles())
+	if !b.cache.find(m, p) {
+		m.weights = b.memory.get(m.tiles() * m.tileWeights)
+		m.scales = b.memory.get(m.tiles() * m.tileScales)
+		b.pool.run(p, m.tiles())
+	}
+	b.cache.packed = append(b.cache.packed, m)
+	b.cache.bytes += len(m.weights) + len(m.scales)
 }
 
 // packing is the task of packing a matrix, a tile an item.
@@ -110,8 +114,12 @@ const packBytes = 64
 
 func (p *packing) run(tile, _ int) {
 	m := p.m
-	weights := m.weights[tile*m.tileWeights:][:m.tileWeights]
-	scales := m.scales[tile*m.tileScales:][:m.tileScales]
+	p.tile(m.weights[tile*m.tileWeights:][:m.tileWeights], m.scales[tile*m.tileScales:][:m.tileScales], tile)
+}
+
+// tile packs a tile into zeros.
+func (p *packing) tile(weights, scales []byte, tile int) {
+	m := p.m
 	first := tile * tileRows
 	rows := min(tileRows, m.rows-first)
 	step := packBytes
