@@ -212,6 +212,8 @@ func TestEveryTruncationIsRefused(t *testing.T) {
 
 func FuzzFromBytes(f *testing.F) {
 	f.Add(newSmall().encode(f))
+	f.Add(newVariant("qwen2").encode(f))
+	f.Add(newVariant("qwen3").encode(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := models.FromBytes(data)
 		if err != nil {
