@@ -228,6 +228,22 @@ func TestPanic(t *testing.T) {
 	r.get(t, path)
 }
 
+// HEAD is GET without the body, and a path that only looks like a route is answered like any other unknown one.
+func TestHeadAndNoRoute(t *testing.T) {
+	r := newRig(t, &evaltest.Provider{})
+	for _, test := range []struct {
+		method, path string
+		want         int
+	}{{"HEAD", "/", 200}, {"HEAD", "/health", 200}, {"HEAD", "/result/x", 400}, {"GET", "/result/", 404}, {"BREW", "/", 404}} {
+		if got := r.ask(test.method, test.path, ""); got.Code != test.want || got.Header().Get("Content-Type") != "application/json; charset=utf-8" {
+			t.Errorf("%s %s: got %d %s, want %d and JSON", test.method, test.path, got.Code, got.Header().Get("Content-Type"), test.want)
+		}
+	}
+	if metrics := r.get(t, "/metrics"); strings.Contains(metrics, "BREW") {
+		t.Error("a method that a stranger made up became a label of the metrics")
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	r := newRig(t, &evaltest.Provider{})
 	process := r.network.Spawn("p", true)

@@ -22,7 +22,13 @@ func (s *server) observe(c *gin.Context) {
 		route = "none" // whatever strangers ask for must not become a label each
 	}
 	code := c.Writer.Status()
-	s.Metrics.requestSeconds.WithLabelValues(c.Request.Method, route, strconv.Itoa(code)).Observe(took.Seconds())
+	method := c.Request.Method
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
+	default:
+		method = "other" // the same of methods that strangers make up
+	}
+	s.Metrics.requestSeconds.WithLabelValues(method, route, strconv.Itoa(code)).Observe(took.Seconds())
 	attributes := []any{"method", c.Request.Method, "path", c.Request.URL.Path, "status", code, "duration", took}
 	switch {
 	case code >= http.StatusInternalServerError:

@@ -38,18 +38,22 @@ func New(config Config) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	s := &server{config}
 	engine := gin.New()
+	engine.RedirectTrailingSlash = false // /result/ is no route either, and is answered like any other
 	engine.Use(s.observe, s.survive, allowOrigins)
 	engine.NoRoute(func(c *gin.Context) { fail(c, errNoRoute) })
-	engine.GET("/", s.root)
-	engine.GET("/result/:mid", s.result)
-	engine.GET("/results/:pid", s.results)
-	engine.GET("/state/:pid", s.state)
+	get := func(path string, answer gin.HandlerFunc) {
+		engine.Match([]string{http.MethodGet, http.MethodHead}, path, answer) // net/http leaves out the body of HEAD
+	}
+	get("/", s.root)
+	get("/result/:mid", s.result)
+	get("/results/:pid", s.results)
+	get("/state/:pid", s.state)
 	engine.POST("/dry-run", s.dryRun)
-	engine.GET("/receipts/:mid", s.receipt)
-	engine.GET("/receipts/head", s.head)
-	engine.GET("/receipts/log", s.log)
-	engine.GET("/health", s.health)
-	engine.GET("/metrics", gin.WrapH(config.Metrics.handler()))
+	get("/receipts/:mid", s.receipt)
+	get("/receipts/head", s.head)
+	get("/receipts/log", s.log)
+	get("/health", s.health)
+	get("/metrics", gin.WrapH(config.Metrics.handler()))
 	return engine
 }
 
