@@ -4,6 +4,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -88,17 +89,17 @@ func (m *finder) find(ctx context.Context, name string, digest transcript.Digest
 	} else {
 		candidates = append(candidates[:len(candidates):len(candidates)], "embedded")
 	}
-	var last error
+	var tried []error
 	for _, candidate := range candidates {
 		engine, err := m.library.Engine(ctx, candidate)
 		if err != nil {
-			last = err
+			tried = append(tried, err)
 			continue
 		}
 		if digest == (transcript.Digest{}) || transcript.Digest(engine.Model().Digest) == digest {
 			return engine, nil
 		}
-		last = fmt.Errorf("%s is model %s", candidate, engine.Model().Digest)
+		tried = append(tried, fmt.Errorf("%s is model %s", candidate, engine.Model().Digest))
 	}
-	return nil, fmt.Errorf("%w: model %s, asked for as %q (%w): name its file with --model", replay.ErrNoModel, digest, name, last)
+	return nil, fmt.Errorf("%w: model %s, asked for as %q (%w): name its file with --model", replay.ErrNoModel, digest, name, errors.Join(tried...))
 }
