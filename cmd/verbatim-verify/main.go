@@ -1,7 +1,7 @@
 // Command verbatim-verify checks what a compute unit signed: signatures, digests, the wasm, and with the model at hand every
 // token. It holds no server, no scheduler client and no GPU code, so that an auditor can read all of it.
 //
-// Exit codes: 0 verified; 1 diverged, and where; 2 not usable.
+// Exit codes: 0 verified; 1 diverged, and where; 2 not usable; 130 interrupted.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,13 +22,15 @@ import (
 var errVerdict = errors.New("not verified")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	code := 0
 	cmd := newCommand(&code)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, errVerdict) {
-			code = 2
+			if code = 2; ctx.Err() != nil {
+				code = 130
+			}
 			fmt.Fprintf(os.Stderr, "verbatim-verify: %v\n", err)
 		}
 	}

@@ -96,7 +96,7 @@ func (r *devReady) explain(w io.Writer, folder string) error {
   storyteller module  %s   format %s
   receipts            %s
 
-Paste into Node (npm install @permaweb/aoconnect arbundles):
+Paste into Node (npm install @permaweb/aoconnect arweave):
 
   import { connect, createDataItemSigner } from '@permaweb/aoconnect'
   import Arweave from 'arweave'

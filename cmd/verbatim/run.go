@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"strconv"
@@ -38,7 +39,7 @@ type completion struct {
 	Tokens       []tokenizer.Token      `json:"tokens"`
 	PromptTokens []tokenizer.Token      `json:"prompt_tokens"`
 	FinishReason string                 `json:"finish_reason"`
-	Logprobs     [][]sampler.Logprob    `json:"logprobs,omitempty"`
+	Logprobs     [][]sampler.Logprob    `json:"logprobs"` // null unless asked for
 	Transcript   *transcript.Transcript `json:"transcript"`
 	Timings      timings                `json:"timings"`
 }
@@ -110,6 +111,13 @@ func (o *runOptions) run(cmd *cobra.Command) error {
 	if err := o.complete(cmd.InOrStdin()); err != nil {
 		return err
 	}
+	var key ed25519.PrivateKey
+	if o.receipt != "" {
+		var err error
+		if key, err = prepareStatement(o.receipt, o.key); err != nil {
+			return err
+		}
+	}
 	lib := o.network.library(o.device)
 	defer lib.Close()
 	begin := time.Now()
@@ -129,7 +137,7 @@ func (o *runOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	if o.receipt != "" {
-		if err := writeStatement(o.receipt, o.key, engine, &c.Transcript); err != nil {
+		if err := writeStatement(o.receipt, key, engine, &c.Transcript); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ type tokenized struct {
 func newTokenizeCommand() *cobra.Command {
 	var model string
 	var asJSON, plain bool
+	var source network
 	cmd := &cobra.Command{
 		Use:   "tokenize --model M TEXT",
 		Short: "Print the tokens of a text",
@@ -25,8 +26,7 @@ func newTokenizeCommand() *cobra.Command {
   verbatim tokenize --model model.gguf --json "Hello"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lib := engines.New(engines.Device{Name: "cpu"}, "", nil)
-			m, err := lib.Store.Open(cmd.Context(), model)
+			m, err := source.library(engines.Device{Name: "cpu"}).Store.Open(cmd.Context(), model)
 			if err != nil {
 				return err
 			}
@@ -51,5 +51,6 @@ func newTokenizeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&model, "model", "embedded", "embedded, the path of a GGUF or llama2.c file, or an Arweave transaction id")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&plain, "no-bos", false, "leave out the token that begins a sequence")
+	source.gatewayFlag(cmd)
 	return cmd
 }
