@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generate-check models e2e clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generate-check models e2e determinism clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -63,6 +63,9 @@ models: build ## fetches a real instruct model for the longer tests (98 MB)
 
 e2e: build ## other people's software against ours (needs node, npm; arm64 runs under qemu-user)
 	@e2e/run.sh
+
+determinism: models ## fifty prompts of a real model at every level, thread count and batch: one digest each
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/matrix
 
 clean: ## removes what was built
 	rm -rf $(BIN)
