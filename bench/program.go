@@ -56,11 +56,6 @@ func (p *Program) Run(ctx context.Context, model string, threads int, w Workload
 	} else {
 		command = append(command, WorkOptions(model, threads, w)...)
 	}
-	if w.Cold {
-		if err := dropFromCache(model); err != nil {
-			return s, false, err
-		}
-	}
 	output, peak, err := runMeasured(ctx, command)
 	if err != nil {
 		return s, false, fmt.Errorf("%s: %w", strings.Join(command, " "), err)

@@ -76,21 +76,17 @@ func Work(ctx context.Context, device engines.Device, path string, w Workload) (
 		return sample, err
 	}
 	defer model.Close()
-	backend, err := device.Backend()
+	engine, backend, _, err := device.Load(model)
 	if err != nil {
 		return sample, err
 	}
 	defer backend.Close()
-	engine, err := inference.NewEngine(model, backend, inference.Options{PrefillChunkTokens: device.PrefillChunk})
-	if err != nil {
-		return sample, err
-	}
 	work := worker{engine: engine, w: w}
 	if err := work.evaluate(ctx, 1, 1, 0); err != nil {
 		return sample, err
 	}
 	sample.LoadMS = float64(time.Since(begin).Microseconds()) / 1000
-	info := backend.Info()
+	info := engine.Backend()
 	sample.Engine = fmt.Sprintf("verbatim, %s, %s", info.Level, info.Device)
 	if err := work.evaluate(ctx, w.Sequences, min(16, engine.ContextTokensMax()-1), 1); err != nil {
 		return sample, err

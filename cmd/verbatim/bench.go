@@ -73,11 +73,16 @@ takes the options of "verbatim bench work" and prints what it prints.`,
 }
 
 func (o *benchOptions) run(cmd *cobra.Command) error {
-	plan, err := o.plan()
+	folder, err := os.MkdirTemp("", "verbatim-bench")
 	if err != nil {
 		return err
 	}
-	bar := newProgress("measuring", int64(o.runs*(len(plan.Workloads)+2)))
+	defer os.RemoveAll(folder)
+	plan, err := o.plan(folder)
+	if err != nil {
+		return err
+	}
+	bar := newProgress("measuring", int64(o.runs*(len(plan.Workloads)+1)+1))
 	plan.Step = func(what string) { bar.Describe(what); _ = bar.Add(1) }
 	report, err := bench.Measure(cmd.Context(), plan)
 	_ = bar.Finish()
@@ -94,7 +99,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	return report.WriteTable(cmd.OutOrStdout())
 }
 
-func (o *benchOptions) plan() (plan bench.Plan, err error) {
+func (o *benchOptions) plan(folder string) (plan bench.Plan, err error) {
 	if o.runs < 1 || !(o.scale > 0 && o.scale <= 1) {
 		return plan, fmt.Errorf("--runs %d, --scale %g: at least 1 run, and a scale above 0 and at most 1", o.runs, o.scale)
 	}
@@ -102,8 +107,8 @@ func (o *benchOptions) plan() (plan bench.Plan, err error) {
 	if err != nil {
 		return plan, err
 	}
-	plan = bench.Plan{Model: o.model, Device: o.device, Workloads: bench.Workloads(o.sequences, o.scale), Runs: o.runs, Cold: o.cold}
-	ours := self + " bench work --device " + o.device.Name
+	plan = bench.Plan{Model: o.model, Device: o.device, Workloads: bench.Workloads(o.sequences, o.scale), Runs: o.runs, Cold: o.cold, Folder: folder}
+	ours := self + " bench work --device " + o.device.Name + " --packed " + folder
 	if plan.Ours, err = bench.NewProgram("verbatim", ours); err != nil || o.peer == "" {
 		return plan, err
 	}
@@ -238,6 +243,7 @@ func newBenchWorkCommand() *cobra.Command {
 	f.IntVar(&w.Tokens, "tokens", 512, "tokens that are timed, in each sequence")
 	f.IntVar(&w.Depth, "depth", 0, "tokens evaluated before, in each sequence")
 	f.IntVar(&w.Sequences, "sequences", 1, "sequences that advance together")
+	f.StringVar(&d.CacheFolder, "packed", "", "a folder that keeps packed weights")
 	deviceFlags(cmd, &d)
 	return cmd
 }
