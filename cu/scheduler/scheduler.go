@@ -108,8 +108,15 @@ func (c *Client) first(ctx context.Context, process ao.ID) (ao.Assignment, error
 }
 
 func (c *Client) one(ctx context.Context, process ao.ID, path, what string) (ao.Assignment, error) {
-	var answer wireNode
-	if err := c.get(ctx, path, url.Values{"process-id": {process.String()}}, answerBytesMax, &answer); err != nil {
+	var answer struct {
+		wireNode
+		Edges json.RawMessage `json:"edges"` // a page: the id is that of a process
+	}
+	err := c.get(ctx, path, url.Values{"process-id": {process.String()}}, answerBytesMax, &answer)
+	if err == nil && answer.Assignment == nil && answer.Edges != nil {
+		err = fmt.Errorf("%w as a message: it is a process", ErrNotFound)
+	}
+	if err != nil {
 		return ao.Assignment{}, fmt.Errorf("read %s of process %s: %w", what, process, err)
 	}
 	assignment, err := answer.assignment(process)

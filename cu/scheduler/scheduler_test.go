@@ -184,6 +184,11 @@ func TestReads(t *testing.T) {
 	if _, err := newUnit(t, 0).client(t).Message(t.Context(), ao.ID{1}, ao.ID{2}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v", err)
 	}
+	// Asked for a message by the id of a process, schedulers answer with a page of that process.
+	another := newUnit(t, 2)
+	if _, err := another.client(t).Message(t.Context(), ao.ID{1}, another.process); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the id of another process: got %v, want %v", err, ErrNotFound)
+	}
 }
 
 func TestRefuses(t *testing.T) {
