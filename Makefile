@@ -9,7 +9,7 @@ export CGO_ENABLED = 0
 .PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generate-check models e2e determinism clean
 
 help: ## this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 demo: build ## a local network, a process that asks a model, receipts verified, a forgery refused
 	$(BIN)/verbatim demo
