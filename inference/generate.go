@@ -137,7 +137,7 @@ func (e *Engine) beginAt(question transcript.Transcript) (*answer, error) {
 // next takes the state and logits after the last of a.tokens, samples the token that follows, and decides whether the
 // answer ends with it.
 func (a *answer) next(state, logits []float32, logprobs int) (Event, error) {
-	token, err := a.sampler.Sample(logits, a.tokens)
+	token, err := a.sampler.Sample(logits, a.tokens, nil)
 	if err != nil {
 		return Event{}, a.outcome(err)
 	}

@@ -27,7 +27,7 @@ func BenchmarkSample(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, err := s.Sample(logits, tokens); err != nil {
+				if _, err := s.Sample(logits, tokens, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

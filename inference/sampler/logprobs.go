@@ -19,7 +19,7 @@ type Logprob struct {
 
 // Logprobs are the top tokens by (logit descending, id ascending), section 11.9. top beyond the vocabulary gives all of it.
 func Logprobs(logits []float32, top int) ([]Logprob, error) {
-	best, err := argmax(logits)
+	best, err := argmax(logits, nil)
 	if err != nil || top <= 0 {
 		return nil, err
 	}

@@ -15,5 +15,7 @@ func Uniform(seed, position uint64) float32 {
 	copy(key[:], domain)
 	binary.LittleEndian.PutUint64(key[16:], seed)
 	binary.LittleEndian.PutUint64(key[24:], position)
-	return float32(rand.NewChaCha8(key).Uint64()>>40) * 0x1p-24
+	var random rand.ChaCha8 // New would allocate it
+	random.Seed(key)
+	return float32(random.Uint64()>>40) * 0x1p-24
 }

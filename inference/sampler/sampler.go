@@ -32,6 +32,15 @@ const candidateMin = 0x1p-24
 // ErrNonFinite is returned when a logit is NaN or infinite. It is an outcome of the inference, not a failure.
 var ErrNonFinite = errors.New("sampler: a logit is not finite")
 
+// ErrNothingAllowed is returned when the mask allows no token.
+var ErrNothingAllowed = errors.New("sampler: no token is allowed")
+
+// Mask says which tokens may be chosen: bit t%64 of word t/64 is set when token t may. A nil Mask allows all.
+type Mask []uint64
+
+// Allows says whether a token may be chosen.
+func (m Mask) Allows(token int) bool { return m == nil || m[token/64]>>(token%64)&1 == 1 }
+
 // Parameters say how to choose. The zero value is not valid: Greedy is the neutral one.
 type Parameters struct {
 	Temperature       float32 // 0 chooses the best token; else 0 < Temperature <= 100 divides the logits
@@ -86,9 +95,10 @@ func (p Parameters) Check() error {
 // Sampler chooses tokens. It is used by one goroutine at a time.
 type Sampler struct {
 	parameters Parameters
-	logits     []float32   // penalised copy
-	candidates []candidate // scratch
-	weights    []float32   // scratch
+	logits     []float32         // penalised copy
+	candidates []candidate       // scratch
+	weights    []float32         // scratch
+	recent     []tokenizer.Token // scratch
 }
 
 type candidate struct {
@@ -116,16 +126,16 @@ func New(p Parameters) (*Sampler, error) {
 	return &Sampler{parameters: p}, nil
 }
 
-// Sample chooses the token that follows tokens, the prompt and the output so far. logits has one element per token of the
-// vocabulary and is left unchanged. The position that seeds the choice is len(tokens).
-func (s *Sampler) Sample(logits []float32, tokens []tokenizer.Token) (tokenizer.Token, error) {
+// Sample chooses the token that follows tokens, the prompt and the output so far, among those that the mask allows. logits
+// has one element per token of the vocabulary and is left unchanged. The position that seeds the choice is len(tokens).
+func (s *Sampler) Sample(logits []float32, tokens []tokenizer.Token, mask Mask) (tokenizer.Token, error) {
 	s.logits = append(s.logits[:0], logits...)
 	s.penalise(tokens)
-	best, err := argmax(s.logits)
+	best, err := argmax(s.logits, mask)
 	if err != nil || s.parameters.Temperature == 0 {
 		return best, err
 	}
-	s.choose(s.logits[best])
+	s.choose(s.logits[best], mask)
 	s.weigh()
 	s.truncate()
 	return s.draw(Uniform(s.parameters.Seed, uint64(len(tokens)))), nil
@@ -138,12 +148,12 @@ func (s *Sampler) penalise(tokens []tokenizer.Token) {
 		return
 	}
 	recent := tokens[len(tokens)-min(len(tokens), int(s.parameters.RepetitionWindow)):]
-	seen := make(map[tokenizer.Token]bool, len(recent))
-	for _, token := range recent {
-		if seen[token] {
+	s.recent = append(s.recent[:0], recent...)
+	slices.Sort(s.recent)
+	for i, token := range s.recent {
+		if i > 0 && token == s.recent[i-1] {
 			continue
 		}
-		seen[token] = true
 		if logit := s.logits[token]; logit > 0 {
 			s.logits[token] = logit / penalty
 		} else {
@@ -152,30 +162,34 @@ func (s *Sampler) penalise(tokens []tokenizer.Token) {
 	}
 }
 
-// argmax is the token with the largest logit, the lowest id among equals. A logit that is not finite is an error.
-func argmax(logits []float32) (tokenizer.Token, error) {
-	best := 0
+// argmax is the token with the largest logit of those that the mask allows, the lowest id among equals. A logit that is
+// not finite is an error, allowed or not.
+func argmax(logits []float32, mask Mask) (tokenizer.Token, error) {
+	best := -1
 	for i, logit := range logits {
 		if math.Float32bits(logit)&0x7F800000 == 0x7F800000 {
 			return 0, fmt.Errorf("%w: token %d has %v", ErrNonFinite, i, logit)
 		}
-		if logit > logits[best] {
+		if (best < 0 || logit > logits[best]) && mask.Allows(i) {
 			best = i
 		}
+	}
+	if best < 0 {
+		return 0, ErrNothingAllowed
 	}
 	return tokenizer.Token(best), nil
 }
 
-// choose is section 11.4: the best top_k tokens in the order, or all; less those so far behind the best that weigh would
+// choose is section 11.4: the best top_k allowed tokens in the order, or all; less those so far behind the best that weigh would
 // drop them, for e^-17 < 2^-24. (These are the last in the order, so it makes no difference which is done first.)
-func (s *Sampler) choose(best float32) {
+func (s *Sampler) choose(best float32, mask Mask) {
 	k := len(s.logits)
 	if s.parameters.TopK > 0 && uint64(s.parameters.TopK) < uint64(k) {
 		k = int(s.parameters.TopK)
 	}
 	s.candidates = s.candidates[:0]
 	for i, logit := range s.logits {
-		if (logit-best)/s.parameters.Temperature < -17 {
+		if !mask.Allows(i) || (logit-best)/s.parameters.Temperature < -17 {
 			continue
 		}
 		c := candidate{token: tokenizer.Token(i), logit: logit}

@@ -17,7 +17,7 @@ func sample(t *testing.T, p sampler.Parameters, logits []float32, tokens []token
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := s.Sample(logits, tokens)
+	token, err := s.Sample(logits, tokens, nil)
 	if err != nil {
 		t.Fatalf("Sample(%v): %v", logits, err)
 	}
@@ -59,7 +59,7 @@ func TestNonFiniteLogitsEndTheInference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if token, err := s.Sample(c.logits, []tokenizer.Token{0}); !errors.Is(err, sampler.ErrNonFinite) {
+		if token, err := s.Sample(c.logits, []tokenizer.Token{0}, nil); !errors.Is(err, sampler.ErrNonFinite) {
 			t.Errorf("Sample(%v) = %d, %v, want ErrNonFinite", c.logits, token, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestDistribution(t *testing.T) {
 	var counts [4]int
 	tokens := make([]tokenizer.Token, draws)
 	for position := range draws {
-		token, err := s.Sample(logits, tokens[:position])
+		token, err := s.Sample(logits, tokens[:position], nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,14 +165,14 @@ func TestAnyFiniteLogits(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%+v: %v", p, err)
 		}
-		first, err := s.Sample(logits, tokens)
+		first, err := s.Sample(logits, tokens, nil)
 		if errors.Is(err, sampler.ErrNonFinite) {
 			continue // a penalised extreme
 		}
-		if _, err := s.Sample(logits[:1], nil); err != nil {
+		if _, err := s.Sample(logits[:1], nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		again, err2 := s.Sample(logits, tokens)
+		again, err2 := s.Sample(logits, tokens, nil)
 		if err != nil || err2 != nil || first != again || int(first) >= len(logits) || first < 0 {
 			t.Fatalf("%+v %v: %d, %v, then %d, %v", p, logits, first, err, again, err2)
 		}
@@ -242,5 +242,65 @@ func TestLogprobs(t *testing.T) {
 	}
 	if _, err := sampler.Logprobs([]float32{0, float32(math.NaN())}, 1); !errors.Is(err, sampler.ErrNonFinite) {
 		t.Errorf("NaN: %v, want ErrNonFinite", err)
+	}
+}
+
+// A mask is as if the other tokens were out of reach, with every parameter; and it does not hide a logit that is not finite.
+func TestMask(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 9))
+	for seed := range uint64(300) {
+		n := 1 + random.IntN(150)
+		logits, far, mask := make([]float32, n), make([]float32, n), make(sampler.Mask, (n+63)/64)
+		tokens := []tokenizer.Token{tokenizer.Token(random.IntN(n)), tokenizer.Token(random.IntN(n))}
+		mask[0] = 1
+		for i := range logits {
+			logits[i] = float32(random.IntN(40)) / 4
+			if random.IntN(3) == 0 {
+				mask[i/64] |= 1 << (i % 64)
+			}
+			if far[i] = logits[i]; !mask.Allows(i) {
+				far[i] = -1e30
+			}
+		}
+		p := sampler.Parameters{Temperature: float32(random.IntN(3)) / 2, TopP: 0.5 + random.Float32()/2, MinP: random.Float32() / 9,
+			TopK: uint32(random.IntN(20)), RepetitionPenalty: 1.5, RepetitionWindow: 9, Seed: seed}
+		s, err := sampler.New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err1 := s.Sample(logits, tokens, mask)
+		want, err2 := s.Sample(far, tokens, nil)
+		if err1 != nil || err2 != nil || got != want || !mask.Allows(int(got)) {
+			t.Fatalf("seed %d: %d, %v; out of reach instead of masked: %d, %v", seed, got, err1, want, err2)
+		}
+		if _, err := s.Sample(logits, tokens, make(sampler.Mask, len(mask))); !errors.Is(err, sampler.ErrNothingAllowed) {
+			t.Fatalf("nothing is allowed: %v", err)
+		}
+		if n > 1 {
+			logits[1] = float32(math.Inf(1))
+			mask[0] &^= 2
+			if _, err := s.Sample(logits, tokens, mask); !errors.Is(err, sampler.ErrNonFinite) {
+				t.Fatalf("an infinite logit behind the mask: %v", err)
+			}
+		}
+	}
+}
+
+func TestSampleAllocatesNothing(t *testing.T) {
+	logits, tokens := make([]float32, 1000), make([]tokenizer.Token, 100)
+	for i := range logits {
+		logits[i] = float32(i*i%97) / 10
+		tokens[i%100] = tokenizer.Token(i % 7)
+	}
+	s, err := sampler.New(sampler.Parameters{Temperature: 1, TopP: 0.9, MinP: 0.01, TopK: 50, RepetitionPenalty: 1.1, RepetitionWindow: 64, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(20, func() {
+		if _, err := s.Sample(logits, tokens, nil); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a token, want none", n)
 	}
 }

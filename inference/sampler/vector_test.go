@@ -28,11 +28,11 @@ func TestSpecVector(t *testing.T) {
 	s.logits = slices.Clone(logits)
 	s.penalise(tokens)
 	fmt.Fprintf(&steps, "penalised 4:%08x 5:%08x\n", math.Float32bits(s.logits[4]), math.Float32bits(s.logits[5]))
-	best, err := argmax(s.logits)
+	best, err := argmax(s.logits, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.choose(s.logits[best])
+	s.choose(s.logits[best], nil)
 	s.weigh()
 	steps.WriteString("weights" + list(s.candidates))
 	s.truncate()
@@ -42,7 +42,7 @@ func TestSpecVector(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, specVector)
 	}
 
-	token, err := s.Sample(logits, tokens)
+	token, err := s.Sample(logits, tokens, nil)
 	if want := tokenizer.Token(1); token != want || err != nil {
 		t.Errorf("Sample(%v, %v) = %d, %v, want %d", logits, tokens, token, err, want)
 	}
@@ -61,7 +61,7 @@ func TestChooseEqualsSorting(t *testing.T) {
 		slices.SortFunc(want, better)
 		for k := range uint32(len(want) + 2) {
 			s.parameters.TopK = k
-			s.choose(want[0].logit)
+			s.choose(want[0].logit, nil)
 			cut := want
 			if k > 0 {
 				cut = want[:min(int(k), len(want))]

@@ -11,6 +11,20 @@ func (t *Tokenizer) Piece(token Token) []byte {
 	return t.pieces[token]
 }
 
+// PlainText is the bytes that a token adds anywhere in a text, whatever comes
+// before or after. It is nil for tokens that are not only that: control, unknown
+// and user-defined ones. Do not change it.
+func (t *Tokenizer) PlainText(token Token) []byte {
+	if !t.Contains(token) {
+		return nil
+	}
+	switch t.kind(token) {
+	case Control, Unknown, UserDefined:
+		return nil
+	}
+	return t.pieces[token]
+}
+
 // Decode gives the text of tokens, byte for byte. Control and unknown tokens
 // leave no trace. Where Encode adds a space (at the start and after special
 // tokens, see AddSpacePrefix), Decode removes one.
