@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"verbatim/kernels/canon"
@@ -96,6 +97,7 @@ func (p Parameters) Check() error {
 type Sampler struct {
 	parameters Parameters
 	logits     []float32         // penalised copy
+	random     rand.ChaCha8      // scratch
 	candidates []candidate       // scratch
 	weights    []float32         // scratch
 	recent     []tokenizer.Token // scratch
@@ -138,7 +140,7 @@ func (s *Sampler) Sample(logits []float32, tokens []tokenizer.Token, mask Mask) 
 	s.choose(s.logits[best], mask)
 	s.weigh()
 	s.truncate()
-	return s.draw(Uniform(s.parameters.Seed, uint64(len(tokens)))), nil
+	return s.draw(uniform(&s.random, s.parameters.Seed, uint64(len(tokens)))), nil
 }
 
 // penalise is section 11.2: each distinct token of the window is weakened once, however often it occurs.
