@@ -43,7 +43,8 @@ type rowBlock struct {
 	span        *kernels.Span
 	first, rows int // within the span
 	wave        int // number of its first row in the wave
-	splits      int
+	split       int // the first that its rows see
+	splits      int // from there on
 	item        int // its first item
 }
 
@@ -71,7 +72,8 @@ func (b *Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []ker
 		span := &spans[i]
 		for row := 0; row < span.Rows; {
 			n := min(blockRowsMax, span.Rows-row)
-			splits := splitsAt(span.Position + row + n - 1)
+			split := span.KV.(*kv).shape.FirstSeen(span.Position+row) / kernels.SplitPositions
+			splits := splitsAt(span.Position+row+n-1) - split
 			// A wave takes a block if its partial results fit, and always the first row.
 			size := a.heads * max(a.splitsMax, splits) * a.padded
 			n = min(n, partialsMax/size-a.rows)
@@ -80,8 +82,8 @@ func (b *Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []ker
 				continue
 			}
 			n = max(n, 1)
-			splits = splitsAt(span.Position + row + n - 1)
-			a.blocks = append(a.blocks, rowBlock{span: span, first: row, rows: n, wave: a.rows, splits: splits})
+			splits = splitsAt(span.Position+row+n-1) - split
+			a.blocks = append(a.blocks, rowBlock{span: span, first: row, rows: n, wave: a.rows, split: split, splits: splits})
 			a.rows += n
 			a.splitsMax = max(a.splitsMax, splits)
 			row += n
@@ -161,11 +163,11 @@ func (a *attend) run(item, worker int) {
 	item -= block.item
 	kvHead, split := item/block.splits, item%block.splits
 	c := block.span.KV.(*kv)
-	pg := c.pages[a.layer*a.kvHeads+kvHead][split]
+	begin := (block.split + split) * kernels.SplitPositions
+	pg := c.pages[a.layer*a.kvHeads+kvHead][block.split+split]
 	for row := range block.rows {
 		position := block.span.Position + block.first + row
-		seen := position + 1 - split*kernels.SplitPositions
-		unseen := c.shape.FirstSeen(position) - split*kernels.SplitPositions
+		seen, unseen := position+1-begin, c.shape.FirstSeen(position)-begin
 		if seen <= 0 || unseen >= kernels.SplitPositions {
 			continue
 		}
@@ -210,6 +212,7 @@ func (a *attend) sumRow(row int) {
 	position := block.span.Position + inSpan
 	firstSplit := block.span.KV.(*kv).shape.FirstSeen(position) / kernels.SplitPositions
 	splits := splitsAt(position) - firstSplit
+	firstSplit -= block.split
 	for head := range a.heads {
 		first := (row*a.heads+head)*a.splitsMax + firstSplit
 		out := a.dst[((block.span.Row+inSpan)*a.heads+head)*a.headDim:][:a.headDim]

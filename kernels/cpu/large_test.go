@@ -72,11 +72,11 @@ func product(t *testing.T, b kernels.Backend, ty quant.Type, rows, cols int, dat
 func TestLargeAttention(t *testing.T) {
 	const heads, kvHeads, dim, depth, rows = 16, 4, 48, 270, 150
 	k, v, q := noise((depth+40)*kvHeads*dim, 3), noise((depth+40)*kvHeads*dim, 4), noise((rows+3)*heads*dim, 5)
-	attend := func(b kernels.Backend) []float32 {
+	attend := func(b kernels.Backend, window int) []float32 {
 		kb, vb, qb, out := values(t, b, k), values(t, b, v), values(t, b, q), values(t, b, make([]float32, len(q)))
 		var kvs [2]kernels.KV
 		for i := range kvs {
-			kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: dim, PositionsMax: depth})
+			kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: dim, PositionsMax: depth, Window: window})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,15 +87,17 @@ func TestLargeAttention(t *testing.T) {
 			{KV: kvs[0], Rows: rows, Position: depth - rows}, {KV: kvs[1], Row: rows, Rows: 3, Position: 37}})
 		return read(t, b, out)
 	}
-	want := attend(ref.New())
-	for _, level := range cpu.Levels() {
-		for _, threads := range []int{1, 3} {
-			t.Run(fmt.Sprintf("%s/threads=%d", level, threads), func(t *testing.T) {
-				got := attend(newBackend(t, threads, level))
-				if i := firstDifference(got, want); i >= 0 {
-					t.Errorf("row %d, element %d: got %g, want %g", i/(heads*dim), i%(heads*dim), got[i], want[i])
-				}
-			})
+	for _, window := range []int{0, 100} {
+		want := attend(ref.New(), window)
+		for _, level := range cpu.Levels() {
+			for _, threads := range []int{1, 3} {
+				t.Run(fmt.Sprintf("window=%d/%s/threads=%d", window, level, threads), func(t *testing.T) {
+					got := attend(newBackend(t, threads, level), window)
+					if i := firstDifference(got, want); i >= 0 {
+						t.Errorf("row %d, element %d: got %g, want %g", i/(heads*dim), i%(heads*dim), got[i], want[i])
+					}
+				})
+			}
 		}
 	}
 }
