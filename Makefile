@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generate-check models e2e determinism clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate models e2e determinism clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18

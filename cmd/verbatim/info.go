@@ -48,7 +48,7 @@ func newInfoCommand() *cobra.Command {
 			}
 			defer backend.Close()
 			i := information{
-				Version: version, Arithmetic: kernels.Version, CPULevel: backend.Info().Level, CPULevels: cpu.Levels(),
+				Version: programVersion(), Arithmetic: kernels.Version, CPULevel: backend.Info().Level, CPULevels: cpu.Levels(),
 				Threads: backend.Threads(), Devices: []string{"cpu"}, Embedded: embedded.SHA256, Formats: wasmhost.Formats(),
 			}
 			if asJSON {

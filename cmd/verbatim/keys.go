@@ -105,7 +105,11 @@ func (n *network) fetchModel(ctx context.Context, id string, w io.Writer) error 
 	if err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp("", "verbatim-model-")
+	// Beside the models, since a model may be larger than the folder for temporary files.
+	if err := os.MkdirAll(modelFolder(n.data), 0o755); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(modelFolder(n.data), "download-")
 	if err != nil {
 		return err
 	}

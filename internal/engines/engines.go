@@ -89,22 +89,31 @@ func New(d Device, folder string, fetch func(ctx context.Context, id string, w i
 
 // Engine opens the model of that name, once. A failure is not kept: the next call tries again.
 func (l *Library) Engine(ctx context.Context, name string) (*inference.Engine, error) {
-	l.mu.Lock()
-	entry := l.engines[name]
-	if entry == nil {
-		entry = &loaded{}
-		l.engines[name] = entry
-	}
-	l.mu.Unlock()
-	entry.once.Do(func() { entry.engine, entry.closers, entry.err = l.open(ctx, name) })
-	if entry.err != nil {
+	for {
+		entry := l.entry(name)
+		entry.once.Do(func() { entry.engine, entry.closers, entry.err = l.open(ctx, name) })
+		if entry.err == nil {
+			return entry.engine, nil
+		}
 		l.mu.Lock()
 		if l.engines[name] == entry {
 			delete(l.engines, name)
 		}
 		l.mu.Unlock()
+		// Whoever opened it for all may have been cancelled; that is no reason for the others to fail.
+		if !errors.Is(entry.err, context.Canceled) || ctx.Err() != nil {
+			return nil, entry.err
+		}
 	}
-	return entry.engine, entry.err
+}
+
+func (l *Library) entry(name string) *loaded {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engines[name] == nil {
+		l.engines[name] = &loaded{}
+	}
+	return l.engines[name]
 }
 
 func (l *Library) open(ctx context.Context, name string) (*inference.Engine, []io.Closer, error) {
