@@ -64,7 +64,17 @@ func CompareQuestion(a, b *Transcript) *Difference {
 	if d := compareStops(a.Stop, b.Stop); d != nil {
 		return d
 	}
+	if a.Schema != b.Schema {
+		return &Difference{Field: "schema", Index: -1, A: schemaWords(a.Schema), B: schemaWords(b.Schema)}
+	}
 	return compareTokens("prompt_tokens", a.Prompt, b.Prompt)
+}
+
+func schemaWords(schema string) string {
+	if schema == "" {
+		return "none"
+	}
+	return fmt.Sprintf("%+.40q (%v)", schema, SchemaDigest(schema))
 }
 
 func single(field, a, b string) *Difference {

@@ -13,7 +13,8 @@ import (
 
 // Tags begin everything that is hashed, so that no digest of one kind can be taken for another.
 const (
-	versionTag = "verbatim-transcript/1\n"
+	versionTag = "verbatim-transcript/1\n" // without a schema
+	schemaTag  = "verbatim-transcript/2\n" // with one
 	digestTag  = "verbatim-transcript-digest/1\n"
 	tokensTag  = "verbatim-tokens/1\n"
 )
@@ -23,8 +24,12 @@ func Encode(t *Transcript) ([]byte, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 512+4*(len(t.Prompt)+len(t.Output))+len(t.Text))
-	b = append(b, versionTag...)
+	b := make([]byte, 0, 512+4*(len(t.Prompt)+len(t.Output))+len(t.Text)+len(t.Schema))
+	if t.Schema == "" {
+		b = append(b, versionTag...)
+	} else {
+		b = append(b, schemaTag...)
+	}
 	b = appendBytes(b, t.Arithmetic)
 	b = append(b, t.Model[:]...)
 	b = append(b, t.Vocabulary[:]...)
@@ -40,6 +45,9 @@ func Encode(t *Transcript) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(t.Stop)))
 	for _, stop := range t.Stop {
 		b = appendBytes(b, stop)
+	}
+	if t.Schema != "" {
+		b = appendBytes(b, t.Schema)
 	}
 	b = appendTokens(b, t.Prompt)
 	b = appendTokens(b, t.Output)
@@ -72,6 +80,9 @@ func (t *Transcript) Digest() (Digest, error) {
 	}
 	return sha256.Sum256(append([]byte(digestTag), encoding...)), nil
 }
+
+// SchemaDigest is the digest of a schema's bytes.
+func SchemaDigest(schema string) Digest { return sha256.Sum256([]byte(schema)) }
 
 // TokensDigest is the digest of a list of token ids.
 func TokensDigest(tokens []tokenizer.Token) Digest {
@@ -113,8 +124,9 @@ func CheckStops(stops []string) error {
 // Decode reads one canonical encoding and refuses every other input, trailing bytes included.
 func Decode(b []byte) (*Transcript, error) {
 	d := decoder{left: b}
-	if tag := d.take("version", len(versionTag)); d.err == nil && string(tag) != versionTag {
-		return nil, fmt.Errorf("transcript: the first bytes are %q, not %q", tag, versionTag)
+	tag := string(d.take("version", len(versionTag)))
+	if d.err == nil && tag != versionTag && tag != schemaTag {
+		return nil, fmt.Errorf("transcript: the first bytes are %q, not %q or %q", tag, versionTag, schemaTag)
 	}
 	t := &Transcript{Arithmetic: string(d.bytes("arithmetic", ArithmeticBytesMax))}
 	copy(t.Model[:], d.take("model", len(t.Model)))
@@ -130,6 +142,12 @@ func Decode(b []byte) (*Transcript, error) {
 	t.MaxTokens = d.uint32("max_tokens")
 	for range d.count("stop", StopsMax, 4) {
 		t.Stop = append(t.Stop, string(d.bytes("stop", StopBytesMax)))
+	}
+	if tag == schemaTag {
+		t.Schema = string(d.bytes("schema", SchemaBytesMax))
+		if d.err == nil && t.Schema == "" {
+			return nil, fmt.Errorf("transcript: an empty schema: without one, the first bytes are %q", versionTag)
+		}
 	}
 	t.Prompt = d.tokens("prompt_tokens")
 	t.Output = d.tokens("output_tokens")

@@ -28,6 +28,8 @@ type view struct {
 	Seed               string            `json:"seed"`
 	MaxTokens          uint32            `json:"max_tokens"`
 	Stop               []string          `json:"stop"`
+	Schema             string            `json:"schema,omitempty"` // as text, since its bytes count
+	SchemaDigest       *Digest           `json:"schema_digest,omitempty"`
 	PromptTokens       []tokenizer.Token `json:"prompt_tokens"`
 	PromptTokensDigest Digest            `json:"prompt_tokens_digest"`
 	OutputTokens       []tokenizer.Token `json:"output_tokens"`
@@ -51,6 +53,10 @@ func (t *Transcript) MarshalJSON() ([]byte, error) {
 		RepetitionWindow: s.RepetitionWindow, Seed: strconv.FormatUint(s.Seed, 10), MaxTokens: t.MaxTokens,
 		Stop: append([]string{}, t.Stop...), PromptTokens: t.Prompt, PromptTokensDigest: TokensDigest(t.Prompt),
 		OutputTokens: t.Output, OutputTokensDigest: TokensDigest(t.Output), FinishReason: t.Finish.String(), Trace: t.Trace,
+	}
+	if t.Schema != "" {
+		schemaDigest := SchemaDigest(t.Schema)
+		v.Schema, v.SchemaDigest = t.Schema, &schemaDigest
 	}
 	if utf8.Valid(t.Text) {
 		text := string(t.Text)
@@ -84,7 +90,7 @@ func (t *Transcript) UnmarshalJSON(data []byte) error {
 	got := Transcript{
 		Arithmetic: v.Arithmetic, Model: v.Model, Vocabulary: v.Vocabulary, Request: v.Request,
 		Sampling:  Sampling{v.Temperature, v.TopK, v.TopP, v.MinP, v.RepetitionPenalty, v.RepetitionWindow, seed},
-		MaxTokens: v.MaxTokens, Stop: v.Stop, Prompt: v.PromptTokens, Output: v.OutputTokens,
+		MaxTokens: v.MaxTokens, Stop: v.Stop, Schema: v.Schema, Prompt: v.PromptTokens, Output: v.OutputTokens,
 		Finish: finish, Trace: v.Trace,
 	}
 	switch {
@@ -107,6 +113,12 @@ func (t *Transcript) checkView(v *view) error {
 	digest, err := t.Digest()
 	if err != nil {
 		return err
+	}
+	if (v.Schema == "") != (v.SchemaDigest == nil) {
+		return fmt.Errorf("transcript: schema and schema_digest: one is there without the other")
+	}
+	if v.SchemaDigest != nil && *v.SchemaDigest != SchemaDigest(t.Schema) {
+		return fmt.Errorf("transcript: schema_digest is %v, but the schema gives %v", *v.SchemaDigest, SchemaDigest(t.Schema))
 	}
 	for _, pair := range []struct {
 		field          string

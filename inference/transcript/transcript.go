@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"unicode/utf8"
 
 	"verbatim/models/tokenizer"
 )
@@ -22,6 +23,7 @@ const (
 	TextBytesMax       = 1 << 26 // of the output text
 	StopsMax           = 16      // stop strings
 	StopBytesMax       = 256     // of one stop string
+	SchemaBytesMax     = 1 << 16 // of the schema
 )
 
 // Digest is a SHA-256 digest.
@@ -107,6 +109,7 @@ type Transcript struct {
 	Sampling   Sampling
 	MaxTokens  uint32
 	Stop       []string          // stop strings, in the order given
+	Schema     string            // JSON schema that the text is held to; "": none, and version 1 of the format
 	Prompt     []tokenizer.Token // token ids, at least one
 	Output     []tokenizer.Token // every sampled token, the end token included, at least one
 	Text       []byte            // the output's bytes, cut before a stop string; not always UTF-8
@@ -129,6 +132,12 @@ func (t *Transcript) check() error {
 	}
 	if err := CheckStops(t.Stop); err != nil {
 		return fmt.Errorf("transcript: %w", err)
+	}
+	if len(t.Schema) > SchemaBytesMax {
+		return fmt.Errorf("transcript: schema of %d bytes: at most %d", len(t.Schema), SchemaBytesMax)
+	}
+	if !utf8.ValidString(t.Schema) {
+		return fmt.Errorf("transcript: schema is not UTF-8")
 	}
 	if err := checkTokens("prompt_tokens", t.Prompt); err != nil {
 		return err

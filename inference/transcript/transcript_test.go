@@ -40,6 +40,13 @@ func smallest() *transcript.Transcript {
 	}
 }
 
+// held is the example with a schema: version 2.
+func held() *transcript.Transcript {
+	tr := example()
+	tr.Schema, tr.Text = `{"type":"array","items":{"const":"ü<"}}`, []byte("[]")
+	return tr
+}
+
 func encode(t testing.TB, tr *transcript.Transcript) []byte {
 	t.Helper()
 	b, err := transcript.Encode(tr)
@@ -59,7 +66,7 @@ func digest(t testing.TB, tr *transcript.Transcript) transcript.Digest {
 }
 
 func TestRoundTrips(t *testing.T) {
-	for _, tr := range []*transcript.Transcript{example(), smallest()} {
+	for _, tr := range []*transcript.Transcript{example(), smallest(), held()} {
 		b := encode(t, tr)
 		got, err := transcript.Decode(b)
 		if err != nil {
@@ -83,7 +90,12 @@ func TestRoundTrips(t *testing.T) {
 }
 
 func TestEveryTruncationIsRefused(t *testing.T) {
-	b := encode(t, example())
+	for _, tr := range []*transcript.Transcript{example(), held()} {
+		everyTruncationIsRefused(t, encode(t, tr))
+	}
+}
+
+func everyTruncationIsRefused(t *testing.T, b []byte) {
 	for n := range b {
 		if got, err := transcript.Decode(b[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes decode to %+v", n, len(b), got)
@@ -96,7 +108,11 @@ func TestEveryTruncationIsRefused(t *testing.T) {
 
 // A flipped bit is refused or changes the digest, and Compare names the field.
 func TestEveryBitFlipIsNoticed(t *testing.T) {
-	want := example()
+	everyBitFlipIsNoticed(t, example())
+	everyBitFlipIsNoticed(t, held())
+}
+
+func everyBitFlipIsNoticed(t *testing.T, want *transcript.Transcript) {
 	b, wantDigest := encode(t, want), digest(t, want)
 	for bit := range 8 * len(b) {
 		flipped := bytes.Clone(b)
@@ -138,6 +154,9 @@ func TestLimits(t *testing.T) {
 		"stop 256":         {func(tr *transcript.Transcript) { tr.Stop = []string{strings.Repeat("a", 256)} }, ""},
 		"stop 257":         {func(tr *transcript.Transcript) { tr.Stop = []string{strings.Repeat("a", 257)} }, "stop[0]"},
 		"stop not UTF-8":   {func(tr *transcript.Transcript) { tr.Stop = []string{"a", "\xff"} }, "stop[1]"},
+		"schema 2^16":      {func(tr *transcript.Transcript) { tr.Schema = strings.Repeat("a", 1<<16) }, ""},
+		"schema 2^16+1":    {func(tr *transcript.Transcript) { tr.Schema = strings.Repeat("a", 1<<16+1) }, "schema"},
+		"schema not UTF-8": {func(tr *transcript.Transcript) { tr.Schema = "\xff" }, "schema"},
 		"no prompt":        {func(tr *transcript.Transcript) { tr.Prompt = nil }, "prompt_tokens"},
 		"negative token":   {func(tr *transcript.Transcript) { tr.Output[1] = -1 }, "output_tokens[1]"},
 		"no output":        {func(tr *transcript.Transcript) { tr.Output = nil }, "output_tokens"},
@@ -166,6 +185,7 @@ func TestCompareNamesTheFirstDifference(t *testing.T) {
 		{func(tr *transcript.Transcript) { tr.Sampling.Seed++ }, "seed: 9223372036854775808 against 9223372036854775809"},
 		{func(tr *transcript.Transcript) { tr.Sampling.TopP = math.Nextafter32(0.9, 1) }, "top_p: 0.9 against 0.90000004"},
 		{func(tr *transcript.Transcript) { tr.Stop = nil }, `stop[0]: "\n" against nothing (0 stop strings)`},
+		{func(tr *transcript.Transcript) { tr.Schema = "{}" }, `schema: none against "{}" (44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a)`},
 		{func(tr *transcript.Transcript) { tr.Prompt[1] = 7 }, "prompt_tokens[1]: token 403 against token 7"},
 		{func(tr *transcript.Transcript) { tr.Output = tr.Output[:2] }, "output_tokens[2]: token 2 against nothing (2 tokens)"},
 		{func(tr *transcript.Transcript) { tr.Output[1], tr.Text = 9, nil }, "output_tokens[1]: token 261 against token 9"},
@@ -235,7 +255,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 }
 
 func TestJSONIsStrict(t *testing.T) {
-	text, err := json.Marshal(example())
+	text, err := json.Marshal(held())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,9 +263,12 @@ func TestJSONIsStrict(t *testing.T) {
 		{`"top_k":40`, `"top_k":41`, "digest"},
 		{`"prompt_tokens":[1,403]`, `"prompt_tokens":[1,404]`, "prompt_tokens_digest"},
 		{`"output_tokens":[407,261,2]`, `"output_tokens":[407,2]`, "output_tokens_digest"},
-		{`"text":"hi"`, `"text":"hi","text_base64":"aGk="`, "text_base64"},
-		{`"text":"hi"`, `"words":"hi"`, "words"},
-		{`"text":"hi",`, ``, "text"},
+		{`"text":"[]"`, `"text":"[]","text_base64":"aGk="`, "text_base64"},
+		{`"text":"[]"`, `"words":"[]"`, "words"},
+		{`"text":"[]",`, ``, "text"},
+		{`"schema":"{`, `"schema":" {`, "schema_digest"},
+		{`"schema_digest":`, `"schema_digest":null,"x":`, "x"},
+		{`"schema":`, `"schema":"","x":`, "x"},
 		{`"seed":"9223372036854775808"`, `"seed":"09223372036854775808"`, "seed"},
 		{`"seed":"9223372036854775808"`, `"seed":"18446744073709551616"`, "seed"},
 		{`"finish_reason":"stop"`, `"finish_reason":"stopped"`, "finish"},
@@ -289,6 +312,7 @@ func TestTrace(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, example()))
 	f.Add(encode(f, smallest()))
+	f.Add(encode(f, held()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tr, err := transcript.Decode(b)
 		if err != nil {
