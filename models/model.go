@@ -1,7 +1,7 @@
 // Package models opens model files, GGUF and those of llama2.c: a model is the
 // SHA-256 of its file, its hyperparameters, its vocabulary and its weights.
 //
-// Invariants: an opened Model is complete and sane. Every tensor that the Llama
+// Invariants: an opened Model is complete and sane. Every tensor that its
 // architecture needs is there with the shape that the hyperparameters ask for,
 // none is there that would change the arithmetic unnoticed, no weight is NaN or
 // infinite, and the tokenizer works. What is not understood is refused by name,
