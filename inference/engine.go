@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"sync"
 
+	"verbatim/inference/grammar"
 	"verbatim/kernels"
 	"verbatim/kernels/canon"
 	"verbatim/models"
@@ -43,6 +44,11 @@ type Engine struct {
 	chunkTokens int       // rows of the activations
 	logitsRows  int       // rows of logits computed at once
 	shape       kernels.KVShape
+
+	words struct {
+		once       sync.Once
+		vocabulary *grammar.Vocabulary
+	}
 
 	mutex     sync.Mutex // guards what follows, up to busy
 	changed   sync.Cond

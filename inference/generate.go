@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"verbatim/inference/grammar"
 	"verbatim/inference/sampler"
 	"verbatim/inference/transcript"
 	"verbatim/kernels"
@@ -83,6 +84,7 @@ type answer struct {
 	transcript transcript.Transcript
 	tokens     []tokenizer.Token // prompt and output
 	sampler    *sampler.Sampler
+	matcher    *grammar.Matcher // nil without a schema
 	stream     *stream
 	trace      *transcript.Trace
 	done       bool
@@ -98,9 +100,13 @@ func (e *Engine) Question(request Request) (transcript.Transcript, error) {
 		Sampling:   transcript.Sampling(request.Sampling),
 		MaxTokens:  uint32(request.MaxTokens),
 		Stop:       request.Stop,
+		Schema:     request.Schema,
 	}
 	if err := request.Check(); err != nil {
 		return t, err
+	}
+	if request.Schema != "" && len(e.model.Tokenizer.Ends()) == 0 {
+		return t, refuse(CodeBadParameter, "schema: the model has no token that ends an answer")
 	}
 	t.Request = request.Digest()
 	var err error
@@ -127,19 +133,34 @@ func (e *Engine) beginAt(question transcript.Transcript) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &answer{
+	a := &answer{
 		engine: e, transcript: question, sampler: s, trace: transcript.NewTrace(),
 		tokens: append([]tokenizer.Token(nil), question.Prompt...),
 		stream: newStream(e.model.Tokenizer, question.Prompt, question.Stop),
-	}, nil
+	}
+	if question.Schema != "" {
+		g, err := grammar.Compile([]byte(question.Schema))
+		if err != nil {
+			return nil, err
+		}
+		a.matcher = g.NewMatcher(e.vocabulary())
+	}
+	return a, nil
 }
 
 // next takes the state and logits after the last of a.tokens, samples the token that follows, and decides whether the
 // answer ends with it.
 func (a *answer) next(state, logits []float32, logprobs int) (Event, error) {
-	token, err := a.sampler.Sample(logits, a.tokens, nil)
+	var mask sampler.Mask
+	if a.matcher != nil {
+		mask = a.matcher.Allowed()
+	}
+	token, err := a.sampler.Sample(logits, a.tokens, mask)
 	if err != nil {
 		return Event{}, a.outcome(err)
+	}
+	if a.matcher != nil {
+		a.matcher.Take(int32(token))
 	}
 	event := Event{Index: len(a.transcript.Output), Token: token}
 	if event.Logprobs, err = sampler.Logprobs(logits, logprobs); err != nil {
@@ -182,6 +203,9 @@ func (a *answer) finishAfter(token tokenizer.Token) transcript.Finish {
 // outcome turns the sampler's complaint about logits into an outcome. Which logit it was is not the same on every
 // backend, so only the position is told.
 func (a *answer) outcome(err error) error {
+	if errors.Is(err, sampler.ErrNothingAllowed) {
+		return refuse(CodeRefused, "no token of the vocabulary goes on with the schema at position %d", len(a.tokens))
+	}
 	if errors.Is(err, sampler.ErrNonFinite) {
 		return refuse(CodeNonFiniteLogits, "the model gave a logit that is not finite at position %d", len(a.tokens)-1)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"verbatim/inference/grammar"
 	"verbatim/inference/sampler"
 	"verbatim/inference/transcript"
 	"verbatim/kernels"
@@ -132,6 +133,11 @@ func (e *Engine) implausible(t *transcript.Transcript) *Divergence {
 	var bad *sampler.ParameterError
 	if errors.As(sampler.Parameters(t.Sampling).Check(), &bad) {
 		return &Divergence{bad.Parameter, -1, bad.Value, "refused: it must be " + bad.Range}
+	}
+	if t.Schema != "" {
+		if _, err := grammar.Compile([]byte(t.Schema)); err != nil {
+			return &Divergence{"schema", -1, strconv.Quote(t.Schema), "refused: " + err.Error()}
+		}
 	}
 	if t.MaxTokens < 1 || t.MaxTokens > MaxTokensMax {
 		return &Divergence{"max_tokens", -1, strconv.Itoa(int(t.MaxTokens)), "refused"}

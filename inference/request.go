@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"verbatim/inference/grammar"
 	"verbatim/inference/sampler"
 	"verbatim/inference/transcript"
 	"verbatim/models"
@@ -57,6 +58,7 @@ type Request struct {
 	MaxTokens int
 	Sampling  sampler.Parameters
 	Stop      []string
+	Schema    string // JSON schema that the text is held to, without white space between its parts; "": none
 
 	// Logprobs asks the Completion for this many alternatives per token. It is no part of the JSON form nor of the digest,
 	// since it changes nothing of the answer.
@@ -177,10 +179,24 @@ func (r *Request) set(name string, value json.RawMessage) (err error) {
 		r.Sampling.Seed, err = seed(value)
 	case "stop":
 		r.Stop, err = stops(value)
+	case "schema":
+		if value[0] != '{' {
+			return refuse(CodeBadParameter, "schema is %.40s: it must be an object", value)
+		}
+		r.Schema = compacted(string(value))
 	default:
 		err = refuse(CodeBadRequest, "unknown field %+.40q", name)
 	}
 	return err
+}
+
+// compacted is JSON without white space between its parts, the empty text if it is not JSON.
+func compacted(value string) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(value)); err != nil {
+		return ""
+	}
+	return b.String()
 }
 
 func text(name string, value json.RawMessage) (string, error) {
@@ -289,6 +305,14 @@ func (r *Request) Check() error {
 	case r.Turns != nil && (len(r.Turns) == 0 || len(r.Turns) > models.TurnsMax):
 		return refuse(CodeBadParameter, "messages has %d entries: 1 to %d", len(r.Turns), models.TurnsMax)
 	}
+	if r.Schema != "" {
+		if _, err := grammar.Compile([]byte(r.Schema)); err != nil {
+			return refuse(CodeBadParameter, "%v", err)
+		}
+		if compacted(r.Schema) != r.Schema {
+			return refuse(CodeBadParameter, "schema: there is white space between its parts")
+		}
+	}
 	for i, turn := range r.Turns {
 		switch turn.Role {
 		case models.System, models.User, models.Assistant:
@@ -299,8 +323,11 @@ func (r *Request) Check() error {
 	return nil
 }
 
-// requestTag begins the encoding of a request.
-const requestTag = "verbatim-request/1\n"
+// What the encoding of a request begins with.
+const (
+	requestTag       = "verbatim-request/1\n"
+	requestSchemaTag = "verbatim-request/2\n" // of one with a schema
+)
 
 // Digest identifies the request: SHA-256 of Encode.
 func (r *Request) Digest() transcript.Digest { return sha256.Sum256(r.Encode()) }
@@ -308,6 +335,9 @@ func (r *Request) Digest() transcript.Digest { return sha256.Sum256(r.Encode()) 
 // Encode is the canonical encoding of REQUEST.md, which has the defaults filled in.
 func (r *Request) Encode() []byte {
 	b := []byte(requestTag)
+	if r.Schema != "" {
+		b = []byte(requestSchemaTag)
+	}
 	number := func(n uint32) { b = binary.LittleEndian.AppendUint32(b, n) }
 	text := func(s string) {
 		number(uint32(len(s)))
@@ -337,6 +367,9 @@ func (r *Request) Encode() []byte {
 	number(uint32(len(r.Stop)))
 	for _, stop := range r.Stop {
 		text(stop)
+	}
+	if r.Schema != "" {
+		text(r.Schema)
 	}
 	return b
 }

@@ -19,6 +19,8 @@ func TestParseRequest(t *testing.T) {
 	want.Sampling.RepetitionPenalty, want.Sampling.RepetitionWindow, want.Sampling.Seed = 1.1, 32, 1<<64-1
 	chat := inference.NewRequest("")
 	chat.Turns = []models.Turn{{Role: models.System, Content: "Be brief."}, {Role: models.User, Content: "Hi"}}
+	held := inference.NewRequest("")
+	held.Schema = `{"type":"object","properties":{"b":{"enum":["x y"]},"a":{"type":"null"}}}`
 	one := inference.NewRequest("")
 	one.Stop = []string{"x"}
 	for _, c := range []struct {
@@ -32,6 +34,8 @@ func TestParseRequest(t *testing.T) {
 		{`{"messages":[{"role":"system","content":"Be brief."},{"content":"Hi","role":"user"}]}`, chat},
 		{`{"prompt":"","stop":"x"}`, one},
 		{`{"prompt":""}`, inference.NewRequest("")},
+		{`{"prompt":"","schema": { "type":"object", "properties":{"b":{"enum":["x y"]},"a":{"type":
+			"null"}}}}`, held},
 	} {
 		got, err := inference.ParseRequest([]byte(c.text))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
@@ -67,6 +71,8 @@ func TestBadRequestsAreRefusedByName(t *testing.T) {
 		{`{"prompt":"a","seed":"0x10"}`, "bad_parameter: seed is 0x10: it must be an integer from 0 to 18446744073709551615"},
 		{`{"prompt":"a","stop":[1]}`, "bad_parameter: stop[0] is 1: it must be a string"},
 		{`{"prompt":"a","stop":[""]}`, "bad_parameter: stop[0] has 0 bytes: 1 to 256"},
+		{`{"prompt":"a","schema":null}`, "bad_parameter: schema is null: it must be an object"},
+		{`{"prompt":"a","schema":{"type":"integer","minimum":0}}`, `bad_parameter: schema: keyword "minimum" is not supported here`},
 		{`{"messages":[]}`, "bad_parameter: messages has 0 entries: 1 to 4096"},
 		{`{"messages":[{"role":"tool","content":""}]}`, `bad_parameter: messages[0].role is "tool": it must be system, user or assistant`},
 		{`{"messages":[{"role":"user","content":"","name":"x"}]}`, `bad_request: messages[0]: unknown field "name"`},
@@ -131,6 +137,7 @@ func TestRequestDigestCoversEveryField(t *testing.T) {
 		"prompt":             func(r *inference.Request) { r.Prompt = "b" },
 		"turns":              func(r *inference.Request) { r.Turns = []models.Turn{{Role: "user", Content: "a"}} },
 		"role":               func(r *inference.Request) { r.Turns = []models.Turn{{Role: "system", Content: "a"}} },
+		"schema":             func(r *inference.Request) { r.Schema = `{"type":"null"}` },
 		"max_tokens":         func(r *inference.Request) { r.MaxTokens++ },
 		"temperature":        func(r *inference.Request) { r.Sampling.Temperature = 1 },
 		"top_k":              func(r *inference.Request) { r.Sampling.TopK = 1 },
