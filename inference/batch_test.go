@@ -115,12 +115,16 @@ type counting struct {
 	kernels.Backend
 	rows, passes atomic.Int64
 	delay        time.Duration // of a pass, as if the model were large
+	onPass       func(pass int64)
 }
 
 func (c *counting) Embed(dst kernels.Buffer, table kernels.Matrix, tokens []int32) {
 	c.rows.Add(int64(len(tokens)))
-	c.passes.Add(1)
+	pass := c.passes.Add(1)
 	time.Sleep(c.delay)
+	if c.onPass != nil {
+		c.onPass(pass)
+	}
 	c.Backend.Embed(dst, table, tokens)
 }
 
@@ -238,5 +242,37 @@ func TestGenerateWithinGenerate(t *testing.T) {
 	})
 	if err != nil || len(c.Transcript.Output) == 0 {
 		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// A prompt that is cancelled in any of its passes takes no further one, and what was kept of it does no harm.
+func TestCancelPrompt(t *testing.T) {
+	model := smallModel(t, quant.Q8_0)
+	request := lively(strings.Repeat("b", 190), 5, 1)
+	alone := generate(t, newEngine(t, model, 0), request)
+	want := digestOf(t, &alone.Transcript)
+	engine, counter := countingEngine(t, model, inference.Options{PrefillChunkTokens: 40})
+	for k := range int64(4) {
+		ctx, cancel := context.WithCancel(context.Background())
+		last := counter.passes.Load() + k + 1
+		counter.onPass = func(pass int64) {
+			if pass == last {
+				cancel()
+			}
+		}
+		other := request
+		other.Prompt = strings.Repeat("a", int(k)) + request.Prompt // begins with nothing that is kept
+		if k == 0 {
+			other.Prompt = request.Prompt
+		}
+		if _, err := engine.Generate(ctx, other, nil); !errors.Is(err, context.Canceled) || counter.passes.Load() != last {
+			t.Errorf("cancelled in pass %d: %v after %d passes", last, err, counter.passes.Load())
+		}
+		cancel()
+		counter.onPass = nil
+		c := generate(t, engine, request)
+		if got := digestOf(t, &c.Transcript); got != want {
+			t.Errorf("after a prompt cancelled in pass %d: digest %v, want %v", k+1, got, want)
+		}
 	}
 }
