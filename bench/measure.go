@@ -66,6 +66,7 @@ type Row struct {
 	Ours   float64   `json:"ours"`
 	Peer   float64   `json:"peer,omitempty"`
 	Ratio  float64   `json:"ratio,omitempty"` // the median of ours / peer in one run
+	CPU    float64   `json:"ratio_by_cpu_time,omitempty"`
 	Share  float64   `json:"share,omitempty"` // of the machine's limit
 	Digest string    `json:"digest,omitempty"`
 	Each   []float64 `json:"each"`
@@ -234,6 +235,7 @@ func (r *run) rows() {
 		if limit := r.limit(w); limit > 0 {
 			row.Share = row.Ours / limit
 		}
+		row.CPU = r.row("", w.Name, "", func(s Sample) float64 { return s.PerCPUSecond }).Ratio
 		row.Digest = r.ours[w.Name][0].Digest
 		r.report.Rows = append(r.report.Rows, row)
 	}

@@ -19,10 +19,10 @@ func (r *Row) cells() []string {
 	if r.Ours >= 100 {
 		format = "%.0f"
 	}
-	return []string{or(r.Ours, format), or(r.Peer, format), or(r.Ratio, "%.2f"), or(100*r.Share, "%.0f %%"), r.Unit, r.Digest}
+	return []string{or(r.Ours, format), or(r.Peer, format), or(r.Ratio, "%.2f"), or(r.CPU, "%.2f"), or(100*r.Share, "%.0f %%"), r.Unit, r.Digest}
 }
 
-var columns = []string{"", "verbatim", "peer", "ratio", "of the limit", "unit", "digest"}
+var columns = []string{"", "verbatim", "peer", "ratio", "by CPU time", "of the limit", "unit", "digest"}
 
 // facts are the lines above the table.
 func (r *Report) facts() []string {

@@ -16,6 +16,15 @@ func peakOf(pid int) int64 {
 	return kilobytes << 10
 }
 
+// processorSeconds is the processor time that this process has used.
+func processorSeconds() float64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
 // processor is the name that the processor gives itself; in a virtual machine the family says more.
 func processor() string {
 	const path = "/proc/cpuinfo"

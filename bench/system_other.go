@@ -7,6 +7,9 @@ import "errors"
 // peakOf is unknown here.
 func peakOf(int) int64 { return 0 }
 
+// processorSeconds is unknown here.
+func processorSeconds() float64 { return 0 }
+
 // processor is unknown here.
 func processor() string { return "" }
 

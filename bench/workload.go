@@ -29,9 +29,10 @@ type Workload struct {
 type Sample struct {
 	Engine          string  `json:"engine"`
 	TokensPerSecond float64 `json:"tokens_per_second"`
-	LoadMS          float64 `json:"load_ms"`              // from opening the file to the logits of a first token
-	Digest          string  `json:"digest"`               // of the last logits
-	PeakBytes       int64   `json:"peak_bytes,omitempty"` // is taken from outside
+	PerCPUSecond    float64 `json:"tokens_per_cpu_second"` // the same by processor time
+	LoadMS          float64 `json:"load_ms"`               // from opening the file to the logits of a first token
+	Digest          string  `json:"digest"`                // of the last logits
+	PeakBytes       int64   `json:"peak_bytes,omitempty"`  // is taken from outside
 }
 
 // Workloads are the usual ones. scale below 1 makes them shorter.
@@ -91,11 +92,14 @@ func Work(ctx context.Context, device engines.Device, path string, w Workload) (
 	if err := work.evaluate(ctx, w.Sequences, min(16, engine.ContextTokensMax()-1), 1); err != nil {
 		return sample, err
 	}
-	elapsed, err := work.timed(ctx)
+	elapsed, processor, err := work.timed(ctx)
 	if err != nil {
 		return sample, err
 	}
-	sample.TokensPerSecond = float64(w.Sequences*w.Tokens) / elapsed.Seconds()
+	sample.TokensPerSecond = float64(w.Sequences*w.Tokens) / elapsed
+	if processor > 0 {
+		sample.PerCPUSecond = float64(w.Sequences*w.Tokens) / processor
+	}
 	sample.Digest = work.digest()
 	return sample, nil
 }
@@ -161,21 +165,23 @@ func (w *worker) decode(ctx context.Context, from, tokens int) error {
 	return nil
 }
 
-func (w *worker) timed(ctx context.Context) (time.Duration, error) {
+// timed does the workload and returns the seconds that it took, by the clock and of processors.
+func (w *worker) timed(ctx context.Context) (elapsed, processor float64, err error) {
 	if err := w.begin(w.w.Sequences); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if w.w.Decode {
 		if err := w.prefill(ctx, w.w.Depth, 0); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		begin := time.Now()
-		err := w.decode(ctx, w.w.Depth, w.w.Tokens)
-		return time.Since(begin), err
 	}
-	begin := time.Now()
-	err := w.prefill(ctx, w.w.Tokens, 0)
-	return time.Since(begin), err
+	begin, before := time.Now(), processorSeconds()
+	if w.w.Decode {
+		err = w.decode(ctx, w.w.Depth, w.w.Tokens)
+	} else {
+		err = w.prefill(ctx, w.w.Tokens, 0)
+	}
+	return time.Since(begin).Seconds(), processorSeconds() - before, err
 }
 
 // digest is of the last logits of every session; they depend on all that was computed.

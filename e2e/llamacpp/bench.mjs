@@ -22,6 +22,7 @@ await reset();
 
 if (decode && depth > 0)
   for (const sequence of all) await peer.prefill(sequence, prompt(sequence, depth));
+const used = process.cpuUsage();
 const start = performance.now();
 if (decode)
   for (let i = 0; i < tokens; i++)
@@ -29,7 +30,10 @@ if (decode)
 else
   for (const sequence of all) await peer.prefill(sequence, prompt(sequence, tokens));
 const seconds = (performance.now() - start) / 1000;
-console.log(JSON.stringify({engine: peer.name, tokens_per_second: sequences * tokens / seconds, load_ms}));
+const {user, system} = process.cpuUsage(used);
+console.log(JSON.stringify({
+  engine: peer.name, tokens_per_second: sequences * tokens / seconds, tokens_per_cpu_second: sequences * tokens / (user + system) * 1e6, load_ms,
+}));
 process.exit(0);
 
 function token(sequence, i) {
