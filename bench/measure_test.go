@@ -47,18 +47,18 @@ func plan(t *testing.T, ours, peer string) bench.Plan {
 	}
 }
 
-const fixed = `echo '{"engine":"ours","tokens_per_second":300,"load_ms":10,"digest":"ab"}'`
+const fixed = `echo '{"engine":"ours","tokens_per_second":300,"tokens_per_cpu_second":200,"load_ms":10,"digest":"ab"}'`
 
 func TestRatiosAreOfTheSameRun(t *testing.T) {
 	count := filepath.Join(t.TempDir(), "count")
-	peer := script(t, "peer", fmt.Sprintf(`echo x >> %s; n=$(wc -l < %s); echo "{\"engine\":\"peer\",\"tokens_per_second\":$((n * 10)),\"load_ms\":20}"`, count, count))
+	peer := script(t, "peer", fmt.Sprintf(`echo x >> %s; n=$(wc -l < %s); echo "{\"engine\":\"peer\",\"tokens_per_second\":$((n * 10)),\"tokens_per_cpu_second\":80,\"load_ms\":20}"`, count, count))
 	report, err := bench.Measure(context.Background(), plan(t, script(t, "ours", fixed), peer))
 	if err != nil {
 		t.Fatal(err)
 	}
 	row := report.Rows[0]
-	if row.Name != "prefill 16" || row.Ours != 300 || row.Digest != "ab" || row.Peer != 35 || row.Ratio != (300.0/10+300.0/60)/2 {
-		t.Errorf("got %+v, want 300 against 10 and 60 tokens/s: the ratio is the median of 30 and 5", row)
+	if row.Name != "prefill 16" || row.Ours != 300 || row.Digest != "ab" || row.Peer != 35 || row.Ratio != (300.0/10+300.0/60)/2 || row.CPU != 2.5 {
+		t.Errorf("got %+v, want 300 against 10 and 60 tokens/s: the ratio is the median of 30 and 5, and 2.5 by CPU time", row)
 	}
 	for _, write := range []func(io.Writer) error{report.WriteTable, report.WriteMarkdown} {
 		var text strings.Builder
