@@ -165,6 +165,15 @@ func (a *attend) run(item, worker int) {
 	c := block.span.KV.(*kv)
 	begin := (block.split + split) * kernels.SplitPositions
 	pg := c.pages[a.layer*a.kvHeads+kvHead][block.split+split]
+	// Decoding reads each page once, and pages lie anywhere: ask for the values before the scores are computed, and for the keys
+	// of this worker's next item before the values are summed.
+	var next []uint16
+	if block.rows == 1 {
+		a.level.prefetchHalf(pg.values)
+		if item += len(a.workers); item < block.splits*a.kvHeads {
+			next = c.pages[a.layer*a.kvHeads+item/block.splits][block.split+item%block.splits].keys
+		}
+	}
 	for row := range block.rows {
 		position := block.span.Position + block.first + row
 		seen, unseen := position+1-begin, c.shape.FirstSeen(position)-begin
@@ -174,14 +183,14 @@ func (a *attend) run(item, worker int) {
 		share := a.heads / a.kvHeads
 		for first := 0; first < share; first += queriesMax {
 			a.split(pg, block.wave+row, kvHead*share+first, min(queriesMax, share-first), split,
-				max(unseen, 0), min(seen, kernels.SplitPositions), a.workers[worker])
+				max(unseen, 0), min(seen, kernels.SplitPositions), a.workers[worker], next)
 		}
 	}
 }
 
 // split attends for heads head..head+queries-1 of a row of the wave to the first n positions of a page, but for the first
-// unseen ones.
-func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []float32) {
+// unseen ones. It asks for next.
+func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []float32, next []uint16) {
 	q := a.queries[(row*a.heads+head)*a.headDim:]
 	a.level.scorePage(e, pg.keys, q, queries, n, a.headDim)
 	for g := range queries {
@@ -190,6 +199,7 @@ func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []fl
 		hide(scores[:unseen])
 		a.m[i], a.l[i] = a.level.softmaxVector(scores, n)
 	}
+	a.level.prefetchHalf(next)
 	first := (row*a.heads + head) * a.splitsMax
 	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values[unseen*a.padded:], e[unseen:], queries, n-unseen, a.padded)
 }
@@ -230,11 +240,21 @@ func (a *attend) combine(out []float32, first, splits int) {
 	clear(out)
 	l := float32(0)
 	for k := first; k < first+splits; k++ {
-		w := canon.Exp(a.m[k] - m)
+		w := float32(1) // exp(0)
+		if d := a.m[k] - m; d != 0 {
+			w = canon.Exp(d)
+		}
 		l = canon.FMA(a.l[k], w, l)
 		a.level.accumulateVector(out, a.o[k*a.padded:][:len(out)], w)
 	}
 	a.level.scaleVector(out, out, 1/l)
+}
+
+// prefetchHalf asks for the keys or values of a page, if there are any.
+func (l *level) prefetchHalf(half []uint16) {
+	if l.prefetch != nil && len(half) > 0 {
+		l.prefetch(bytesOf(&half[0]), uint64(2*len(half)))
+	}
 }
 
 const pageRow = 2 * kernels.SplitPositions // bytes of one element's keys of a page

@@ -64,6 +64,7 @@ type vectors struct {
 	accumulate func(dst, o *float32, w float32, n uint64)
 	scale      func(dst, x *float32, r float32, n uint64)
 	toF16      func(dst *uint16, x *float32, n uint64)
+	prefetch   func(p *byte, n uint64) // 64
 }
 
 // packs says whether the level computes products from packed weights.

@@ -85,7 +85,7 @@ var avx512 = level{
 		{64, [queriesMax]scoresFunc{scores64x1AVX512, scores64x2AVX512, scores64x3AVX512, scores64x4AVX512}, [queriesMax]valuesFunc{values64x1AVX512, values64x2AVX512, values64x3AVX512, values64x4AVX512}},
 		{16, [queriesMax]scoresFunc{scores16x1AVX512, scores16x2AVX512, scores16x3AVX512, scores16x4AVX512}, [queriesMax]valuesFunc{values16x1AVX512, values16x2AVX512, values16x3AVX512, values16x4AVX512}},
 	},
-	vectors: vectorsAVX2,
+	vectors: vectorsAVX512(),
 	meters:  meters{readAVX2, multiplyBytesAVX512, multiplyFloatsAVX512, 16 * 64, 16 * 16},
 }
 
@@ -101,4 +101,11 @@ var vectorsAVX2 = vectors{
 	accumulate: accumulateAVX2,
 	scale:      scaleAVX2,
 	toF16:      toF16AVX2,
+	prefetch:   prefetch,
+}
+
+func vectorsAVX512() vectors {
+	v := vectorsAVX2
+	v.swiglu, v.softmax = swigluAVX512, softmaxAVX512
+	return v
 }

@@ -7,6 +7,9 @@ package cpu
 // pause lets the processor rest for n short moments.
 func pause(n uint64)
 
+// prefetch asks for n bytes of memory, a positive multiple of 64, to be brought near.
+func prefetch(p *byte, n uint64)
+
 // largestAVX2 is the largest bit pattern of x without signs; n is a positive multiple of 32.
 func largestAVX2(x *float32, n uint64) uint32
 
@@ -22,6 +25,9 @@ func normaliseAVX2(dst *float32, x *float32, w *float32, r float32, n uint64)
 // swigluAVX2 is dst = silu(gate)*up; n is a positive multiple of 8.
 func swigluAVX2(dst *float32, gate *float32, up *float32, n uint64)
 
+// swigluAVX512 is dst = silu(gate)*up; n is a positive multiple of 8.
+func swigluAVX512(dst *float32, gate *float32, up *float32, n uint64)
+
 // addAVX2 is dst = dst + src; n is a positive multiple of 8.
 func addAVX2(dst *float32, src *float32, n uint64)
 
@@ -30,6 +36,9 @@ func rotateAVX2(x *float32, cosSin *float32, n uint64)
 
 // softmaxAVX2 finds the largest of e, m, replaces e by exp(e-m) and gives the strided sum; n is a positive multiple of 32.
 func softmaxAVX2(e *float32, n uint64) (m float32, l float32)
+
+// softmaxAVX512 finds the largest of e, m, replaces e by exp(e-m) and gives the strided sum; n is a positive multiple of 32.
+func softmaxAVX512(e *float32, n uint64) (m float32, l float32)
 
 // accumulateAVX2 is dst = fma(o, w, dst); n is a positive multiple of 8.
 func accumulateAVX2(dst *float32, o *float32, w float32, n uint64)

@@ -164,6 +164,19 @@ loop1:
 	JNZ  loop1
 	RET
 
+// func prefetch(p *byte, n uint64)
+// Requires: MMX+
+TEXT ·prefetch(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+
+line1:
+	PREFETCHT0 (AX)
+	ADDQ       $0x00000040, AX
+	SUBQ       $0x00000040, CX
+	JNZ        line1
+	RET
+
 // func largestAVX2(x *float32, n uint64) uint32
 // Requires: AVX, AVX2
 TEXT ·largestAVX2(SB), NOSPLIT, $0-20
@@ -344,6 +357,59 @@ loop1:
 	ADDQ        $0x00000008, SI
 	CMPQ        SI, BX
 	JB          loop1
+	VZEROUPPER
+	RET
+
+// func swigluAVX512(dst *float32, gate *float32, up *float32, n uint64)
+// Requires: AVX, AVX512F
+TEXT ·swigluAVX512(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  gate+8(FP), CX
+	MOVQ  up+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVL  $0x0000ffff, SI
+	KMOVW SI, K2
+	XORQ  DI, DI
+
+loop1:
+	MOVQ  BX, SI
+	SUBQ  DI, SI
+	CMPQ  SI, $0x00000010
+	JAE   whole2
+	MOVL  $0x000000ff, SI
+	KMOVW SI, K2
+
+whole2:
+	VMOVUPS.Z        (CX)(DI*4), K2, Z0
+	VPXORD.BCST      sign<>+0(SB), Z0, Z1
+	VMULPS.BCST      log2e<>+0(SB), Z1, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z2, Z3
+	VMOVAPS          Z1, Z4
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z3, Z4
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z3, Z4
+	VBROADCASTSS     c6<>+0(SB), Z3
+	VFMADD213PS.BCST c5<>+0(SB), Z4, Z3
+	VFMADD213PS.BCST c4<>+0(SB), Z4, Z3
+	VFMADD213PS.BCST c3<>+0(SB), Z4, Z3
+	VFMADD213PS.BCST c2<>+0(SB), Z4, Z3
+	VFMADD213PS.BCST one<>+0(SB), Z4, Z3
+	VFMADD213PS.BCST one<>+0(SB), Z4, Z3
+	VPADDD.BCST      bias<>+0(SB), Z2, Z2
+	VPSLLD           $0x17, Z2, Z2
+	VMULPS           Z2, Z3, Z3
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z1, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z3
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z1, K1
+	VMOVAPS.Z        Z3, K1, Z3
+	VADDPS.BCST      one<>+0(SB), Z3, Z3
+	VDIVPS           Z3, Z0, Z0
+	VMOVUPS.Z        (DX)(DI*4), K2, Z1
+	VMULPS           Z1, Z0, Z0
+	VMOVUPS          Z0, K2, (AX)(DI*4)
+	ADDQ             $0x00000010, DI
+	CMPQ             DI, BX
+	JB               loop1
 	VZEROUPPER
 	RET
 
@@ -530,6 +596,98 @@ loop2:
 	VPERMILPS    $0xb1, X8, X9
 	VADDPS       X9, X8, X8
 	MOVSS        X8, l+20(FP)
+	VZEROUPPER
+	RET
+
+// func softmaxAVX512(e *float32, n uint64) (m float32, l float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·softmaxAVX512(SB), NOSPLIT, $0-24
+	MOVQ    e+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VMOVUPS (AX), Z0
+	XORQ    DX, DX
+
+loop1:
+	VMAXPS        (AX)(DX*4), Z0, Z0
+	ADDQ          $0x00000010, DX
+	CMPQ          DX, CX
+	JB            loop1
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
+	MOVSS         X0, m+16(FP)
+	VBROADCASTSS  X0, Z15
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	XORQ          DX, DX
+
+loop2:
+	VMOVUPS          (AX)(DX*4), Z0
+	VSUBPS           Z15, Z0, Z0
+	VMULPS.BCST      log2e<>+0(SB), Z0, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z1, Z2
+	VMOVAPS          Z0, Z3
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z2, Z3
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z2, Z3
+	VBROADCASTSS     c6<>+0(SB), Z2
+	VFMADD213PS.BCST c5<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST c4<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST c3<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST c2<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST one<>+0(SB), Z3, Z2
+	VFMADD213PS.BCST one<>+0(SB), Z3, Z2
+	VPADDD.BCST      bias<>+0(SB), Z1, Z1
+	VPSLLD           $0x17, Z1, Z1
+	VMULPS           Z1, Z2, Z2
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z0, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z2
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z0, K1
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVUPS          Z2, (AX)(DX*4)
+	VADDPS           Z2, Z8, Z8
+	VMOVUPS          64(AX)(DX*4), Z4
+	VSUBPS           Z15, Z4, Z4
+	VMULPS.BCST      log2e<>+0(SB), Z4, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z5, Z6
+	VMOVAPS          Z4, Z7
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z6, Z7
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z6, Z7
+	VBROADCASTSS     c6<>+0(SB), Z6
+	VFMADD213PS.BCST c5<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c4<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c3<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c2<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VPADDD.BCST      bias<>+0(SB), Z5, Z5
+	VPSLLD           $0x17, Z5, Z5
+	VMULPS           Z5, Z6, Z6
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z4, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z6
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z4, K1
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVUPS          Z6, 64(AX)(DX*4)
+	VADDPS           Z6, Z9, Z9
+	ADDQ             $0x00000020, DX
+	CMPQ             DX, CX
+	JB               loop2
+	VADDPS           Z9, Z8, Z8
+	VEXTRACTF64X4    $0x01, Z8, Y9
+	VADDPS           Y9, Y8, Y8
+	VEXTRACTF128     $0x01, Y8, X9
+	VADDPS           X9, X8, X8
+	VPERMILPS        $0x4e, X8, X9
+	VADDPS           X9, X8, X8
+	VPERMILPS        $0xb1, X8, X9
+	VADDPS           X9, X8, X8
+	MOVSS            X8, l+20(FP)
 	VZEROUPPER
 	RET
 

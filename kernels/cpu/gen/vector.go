@@ -6,18 +6,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// vector writes the operators that are a small part of the work. The AVX2 functions serve AVX-512 too.
+// vector writes the operators that are a small part of the work. Those for AVX2 serve AVX-512 too, except where exp makes them
+// slow.
 func vector(g *gen) {
 	c := constants(g)
 	pause(g)
+	prefetch(g)
 	largest(g, c)
 	encode(g)
 	sumSquares(g)
 	normalise(g)
 	swiglu(g, c)
+	swiglu512(g, c)
 	add(g)
 	rotate(g)
 	softmax(g, c)
+	softmax512(g, c)
 	accumulate(g)
 	scale(g)
 	toF16(g)
@@ -69,6 +73,19 @@ func pause(g *gen) {
 	g.Label(loop)
 	g.PAUSE()
 	g.DECQ(n)
+	g.JNZ(operand.LabelRef(loop))
+	g.RET()
+}
+
+func prefetch(g *gen) {
+	const line = 64
+	g.text("prefetch", "prefetch asks for n bytes of memory, a positive multiple of 64, to be brought near.", "func(p *byte, n uint64)")
+	p, n := g.param("p"), g.param("n")
+	loop := g.label("line")
+	g.Label(loop)
+	g.PREFETCHT0(mem(p, 0))
+	g.ADDQ(operand.U32(line), p)
+	g.SUBQ(operand.U32(line), n)
 	g.JNZ(operand.LabelRef(loop))
 	g.RET()
 }
@@ -198,6 +215,28 @@ func exp(g *gen, c map[string]operand.Mem, x, n, p, t reg.Register) {
 	g.VANDNPS(p, t, p)
 }
 
+// exp512 does the same; k is scratch.
+func exp512(g *gen, c map[string]operand.Mem, x, n, p, t reg.Register, k reg.Register) {
+	g.VMULPS_BCST(c["log2e"], x, n)
+	g.VCVTPS2DQ(n, n)
+	g.VCVTDQ2PS(n, p)
+	g.VMOVAPS(x, t)
+	g.VFMADD231PS_BCST(c["ln2Hi"], p, t)
+	g.VFMADD231PS_BCST(c["ln2Lo"], p, t)
+	g.VBROADCASTSS(c["c6"], p)
+	for _, name := range []string{"c5", "c4", "c3", "c2", "one", "one"} {
+		g.VFMADD213PS_BCST(c[name], t, p)
+	}
+	g.VPADDD_BCST(c["bias"], n, n)
+	g.VPSLLD(operand.U8(23), n, n)
+	g.VMULPS(n, p, p)
+	const notLess, greaterThan = 0x15, 0x1E
+	g.VCMPPS_BCST(operand.U8(greaterThan), c["expMax"], x, k)
+	g.VBROADCASTSS(c["infinity"], k, p)
+	g.VCMPPS_BCST(operand.U8(notLess), c["expMin"], x, k)
+	g.VMOVAPS_Z(p, k, p)
+}
+
 func swiglu(g *gen, c map[string]operand.Mem) {
 	g.text("swigluAVX2", "swigluAVX2 is dst = silu(gate)*up; n is a positive multiple of 8.", "func(dst, gate, up *float32, n uint64)")
 	dst, gate, up, n := g.param("dst"), g.param("gate"), g.param("up"), g.param("n")
@@ -210,6 +249,39 @@ func swiglu(g *gen, c map[string]operand.Mem) {
 		g.VMULPS(at(up, i, 0), reg.Y0, reg.Y0)
 		g.VMOVUPS(reg.Y0, at(dst, i, 0))
 	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func swiglu512(g *gen, c map[string]operand.Mem) {
+	g.text("swigluAVX512", "swigluAVX512 is dst = silu(gate)*up; n is a positive multiple of 8.", "func(dst, gate, up *float32, n uint64)")
+	dst, gate, up, n := g.param("dst"), g.param("gate"), g.param("up"), g.param("n")
+	// The last register may be half full: lane i counts if i < n.
+	lanes := g.GP32()
+	g.MOVL(operand.U32(0xFFFF), lanes)
+	g.KMOVW(lanes, reg.K2)
+	i, left := g.GP64(), g.GP64()
+	g.XORQ(i, i)
+	loop, whole := g.label("loop"), g.label("whole")
+	g.Label(loop)
+	g.MOVQ(n, left)
+	g.SUBQ(i, left)
+	g.CMPQ(left, operand.U32(16))
+	g.JAE(operand.LabelRef(whole))
+	g.MOVL(operand.U32(0xFF), lanes)
+	g.KMOVW(lanes, reg.K2)
+	g.Label(whole)
+	g.VMOVUPS_Z(at(gate, i, 0), reg.K2, reg.Z0)
+	g.VPXORD_BCST(c["sign"], reg.Z0, reg.Z1)
+	exp512(g, c, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.K1)
+	g.VADDPS_BCST(c["one"], reg.Z3, reg.Z3)
+	g.VDIVPS(reg.Z3, reg.Z0, reg.Z0)
+	g.VMOVUPS_Z(at(up, i, 0), reg.K2, reg.Z1)
+	g.VMULPS(reg.Z1, reg.Z0, reg.Z0)
+	g.VMOVUPS(reg.Z0, reg.K2, at(dst, i, 0))
+	g.ADDQ(operand.U32(16), i)
+	g.CMPQ(i, n)
+	g.JB(operand.LabelRef(loop))
 	g.VZEROUPPER()
 	g.RET()
 }
@@ -274,6 +346,51 @@ func softmax(g *gen, c map[string]operand.Mem) {
 	})
 	g.VADDPS(reg.Y10, reg.Y8, reg.Y8)
 	g.VADDPS(reg.Y11, reg.Y9, reg.Y9)
+	g.VADDPS(reg.Y9, reg.Y8, reg.Y8)
+	g.VEXTRACTF128(operand.U8(1), reg.Y8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.VPERMILPS(operand.U8(0x4E), reg.X8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.VPERMILPS(operand.U8(0xB1), reg.X8, reg.X9)
+	g.VADDPS(reg.X9, reg.X8, reg.X8)
+	g.Store(reg.X8, g.Return("l"))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func softmax512(g *gen, c map[string]operand.Mem) {
+	g.text("softmaxAVX512", "softmaxAVX512 finds the largest of e, m, replaces e by exp(e-m) and gives the strided sum; n is a positive multiple of 32.",
+		"func(e *float32, n uint64) (m, l float32)")
+	e, n := g.param("e"), g.param("n")
+	g.VMOVUPS(mem(e, 0), reg.Z0)
+	loop8(g, n, 16, func(i reg.Register) { g.VMAXPS(at(e, i, 0), reg.Z0, reg.Z0) })
+	g.VEXTRACTF64X4(operand.U8(1), reg.Z0, reg.Y1)
+	g.VMAXPS(reg.Y1, reg.Y0, reg.Y0)
+	g.VEXTRACTF128(operand.U8(1), reg.Y0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.VPERMILPS(operand.U8(0x4E), reg.X0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.VPERMILPS(operand.U8(0xB1), reg.X0, reg.X1)
+	g.VMAXPS(reg.X1, reg.X0, reg.X0)
+	g.Store(reg.X0, g.Return("m"))
+	m := reg.Z15
+	g.VBROADCASTSS(reg.X0, m)
+	sums := avx512.v[8:10]
+	for _, s := range sums {
+		g.zero(s)
+	}
+	loop8(g, n, 32, func(i reg.Register) {
+		for k, s := range sums {
+			v := avx512.v[4*k:]
+			g.VMOVUPS(at(e, i, 16*k), v[0])
+			g.VSUBPS(m, v[0], v[0])
+			exp512(g, c, v[0], v[1], v[2], v[3], reg.K1)
+			g.VMOVUPS(v[2], at(e, i, 16*k))
+			g.VADDPS(v[2], s, s)
+		}
+	})
+	g.VADDPS(reg.Z9, reg.Z8, reg.Z8)
+	g.VEXTRACTF64X4(operand.U8(1), reg.Z8, reg.Y9)
 	g.VADDPS(reg.Y9, reg.Y8, reg.Y8)
 	g.VEXTRACTF128(operand.U8(1), reg.Y8, reg.X9)
 	g.VADDPS(reg.X9, reg.X8, reg.X8)
