@@ -112,6 +112,15 @@ func fromFile(file *gguf.File) (*Model, error) {
 	return m, nil
 }
 
+// Release lets the system take back the memory in which the file was read. The
+// model stays as it is: what is needed is read again.
+func (m *Model) Release() error {
+	if m.mapping == nil {
+		return nil
+	}
+	return m.mapping.Release()
+}
+
 // Close releases the file.
 func (m *Model) Close() error {
 	m.Weights = Weights{}

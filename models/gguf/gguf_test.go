@@ -316,3 +316,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestRelease: a released mapping has the same bytes.
+func TestRelease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	want := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := gguf.Map(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Release(); err != nil || !bytes.Equal(m.Data, want) {
+		t.Errorf("got error %v, bytes equal %v; want no error and the same bytes", err, bytes.Equal(m.Data, want))
+	}
+}

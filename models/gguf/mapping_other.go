@@ -26,3 +26,6 @@ func (m *Mapping) Close() error {
 	m.Data = nil
 	return nil
 }
+
+// Release does nothing here.
+func (m *Mapping) Release() error { return nil }

@@ -50,3 +50,11 @@ func (m *Mapping) Close() error {
 	}
 	return unix.Munmap(data)
 }
+
+// Release lets the system take back the memory of the pages that were read; they are read again when they are needed.
+func (m *Mapping) Release() error {
+	if err := unix.Madvise(m.Data, unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("gguf: release: %w", err)
+	}
+	return nil
+}
