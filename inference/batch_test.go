@@ -181,18 +181,26 @@ func TestPrefixesAreComputedOnce(t *testing.T) {
 		}
 	}
 
-	// At the same time: both wait before the first pass, since an engine that is busy makes them.
-	engine, counter := countingEngine(t, model, inference.Options{PrefillChunkTokens: 40})
+	// At the same time: eight ask while a pass runs, which is long enough for all of them to wait for the next, and that has
+	// room for two.
+	engine, counter := countingEngine(t, model, inference.Options{PrefillChunkTokens: smallWindow})
 	var group sync.WaitGroup
-	for range 8 {
-		group.Go(func() {
-			if _, err := engine.Generate(context.Background(), first, nil); err != nil {
-				t.Error(err)
-			}
-		})
+	counter.onPass = func(pass int64) {
+		if pass > 1 {
+			return
+		}
+		for range 8 {
+			group.Go(func() {
+				if _, err := engine.Generate(context.Background(), first, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	generate(t, engine, lively("", 1, 0))
 	group.Wait()
-	if got, most := counter.rows.Load(), tokens(first)+8; got > most {
+	if got, most := counter.rows.Load(), 1+tokens(first)+8; got > most {
 		t.Errorf("eight times the same at once: %d rows, want at most %d", got, most)
 	}
 
