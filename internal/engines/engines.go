@@ -45,12 +45,12 @@ func (d *Device) backend(o cpu.Options) (*cpu.Backend, error) {
 // Load puts a model's weights into a new backend, which the caller closes after the engine's last use. Warning, if any, tells
 // why packed weights were not read from CacheFolder or not kept there, or memory not given back; the engine works all the same.
 func (d *Device) Load(model *models.Model) (engine *inference.Engine, backend io.Closer, warning, err error) {
+	// Opening read the whole file, and packing may read it again: meanwhile and afterwards only what is packed counts.
+	warning = model.Release()
 	b, err := d.backend(cpu.Options{CacheFolder: d.CacheFolder, Model: model.Digest})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	// Opening read the whole file, and packing reads it again: between and after, only what is packed counts.
-	warning = model.Release()
 	engine, err = inference.NewEngine(model, b, inference.Options{PrefillChunkTokens: d.PrefillChunk})
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, b.Close())
