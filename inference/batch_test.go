@@ -219,7 +219,7 @@ func TestPassesAreShared(t *testing.T) {
 	engine, counter := countingEngine(t, smallModel(t, quant.F32), inference.Options{})
 	request := lively("a", 40, 3)
 	alone := len(generate(t, engine, request).Transcript.Output)
-	counter.delay = time.Millisecond
+	counter.delay = 10 * time.Millisecond
 	before := counter.passes.Load()
 	var group sync.WaitGroup
 	for range 16 {
@@ -230,7 +230,7 @@ func TestPassesAreShared(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if passes := counter.passes.Load() - before; passes > int64(2*alone) {
+	if passes := counter.passes.Load() - before; passes > int64(alone+alone/2) {
 		t.Errorf("16 answers of %d tokens took %d passes", alone, passes)
 	} else {
 		t.Logf("16 answers of %d tokens took %d passes", alone, passes)
