@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -24,6 +27,7 @@ type runOptions struct {
 	model    string
 	prompt   string
 	chat     bool
+	schema   string
 	seed     string
 	request  inference.Request
 	receipt  string
@@ -75,6 +79,7 @@ hidden states behind them) is the same on every machine; --receipt keeps it, sig
 	f.Float64Var(&o.sampling.penalty, "repetition-penalty", 1, "divide the logits of recent tokens")
 	f.StringVar(&o.seed, "seed", "0", "the same seed gives the same tokens everywhere; 0 to 2^64-1")
 	f.StringArrayVar(&o.request.Stop, "stop", nil, "end before this text; may be repeated")
+	f.StringVar(&o.schema, "schema", "", "hold the answer to the JSON schema in this file")
 	f.IntVar(&o.request.Logprobs, "logprobs", 0, "print this many alternatives of each token")
 	f.StringVar(&o.receipt, "receipt", "", "write the signed transcript to this file")
 	f.StringVar(&o.key, "key", defaultKeyPath(), "the key that signs it; made when it does not exist")
@@ -99,6 +104,17 @@ func (o *runOptions) complete(in io.Reader) error {
 	o.request.Prompt = o.prompt
 	if o.chat {
 		o.request.Prompt, o.request.Turns = "", []models.Turn{{Role: models.User, Content: o.prompt}}
+	}
+	if o.schema != "" {
+		schema, err := os.ReadFile(o.schema)
+		if err != nil {
+			return fmt.Errorf("read the schema: %w", err)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, schema); err != nil {
+			return fmt.Errorf("read the schema %s: %w", o.schema, err)
+		}
+		o.request.Schema = compact.String()
 	}
 	s := &o.request.Sampling
 	s.Temperature, s.TopP = float32(o.sampling.temperature), float32(o.sampling.topP)
