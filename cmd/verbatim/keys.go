@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +12,7 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/arweave"
+	"verbatim/cu/dataitem"
 )
 
 // defaultDataPath is where this user's keys, models and logs live.
@@ -33,14 +31,6 @@ func defaultKeyPath() string { return filepath.Join(defaultDataPath(), "key.json
 
 func modelFolder(data string) string { return filepath.Join(data, "models") }
 
-// signingKey is an Ed25519 key as a JSON Web Key (RFC 8037).
-type signingKey struct {
-	KeyType string `json:"kty"`
-	Curve   string `json:"crv"`
-	Public  string `json:"x"`
-	Secret  string `json:"d"`
-}
-
 // loadKey reads the key that signs receipts, and makes it the first time. A crash while it is made leaves no half key.
 func loadKey(path string) (ed25519.PrivateKey, error) {
 	text, err := os.ReadFile(path)
@@ -50,24 +40,23 @@ func loadKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the signing key: %w", err)
 	}
-	var key signingKey
-	if err := json.Unmarshal(text, &key); err != nil {
+	wallet, err := dataitem.ParseJWK(text)
+	if err != nil {
 		return nil, fmt.Errorf("read the signing key %s: %w", path, err)
 	}
-	seed, err := base64.RawURLEncoding.DecodeString(key.Secret)
-	if err != nil || key.KeyType != "OKP" || key.Curve != "Ed25519" || len(seed) != ed25519.SeedSize {
+	signer, ok := wallet.(*dataitem.Ed25519Signer)
+	if !ok {
 		return nil, fmt.Errorf("read the signing key %s: it must be a JSON Web Key of type OKP with curve Ed25519", path)
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
+	return signer.PrivateKey(), nil
 }
 
 func makeKey(path string) (ed25519.PrivateKey, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signer, err := dataitem.GenerateEd25519()
 	if err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	text, err := json.MarshalIndent(signingKey{"OKP", "Ed25519", encode(public), encode(private.Seed())}, "", "  ")
+	text, err := dataitem.MarshalJWK(signer)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +66,7 @@ func makeKey(path string) (ed25519.PrivateKey, error) {
 	if err := writeFileAtomically(path, append(text, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
-	return private, nil
+	return signer.PrivateKey(), nil
 }
 
 // writeFileAtomically leaves either the old file or the whole new one.

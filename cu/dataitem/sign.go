@@ -122,6 +122,9 @@ func GenerateEd25519() (*Ed25519Signer, error) {
 	return &Ed25519Signer{key}, err
 }
 
+// PrivateKey gives the key, for those who sign other things than items with it.
+func (s *Ed25519Signer) PrivateKey() ed25519.PrivateKey { return s.key }
+
 // Type implements Signer.
 func (s *Ed25519Signer) Type() SignatureType { return ED25519 }
 
