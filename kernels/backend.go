@@ -5,10 +5,17 @@
 // cosines and sines go in and logits come out. This package holds no arithmetic and does no I/O.
 package kernels
 
-import "verbatim/kernels/quant"
+import (
+	"errors"
+
+	"verbatim/kernels/quant"
+)
 
 // Version names the arithmetic of SPEC.md. It stands in every transcript.
 const Version = "verbatim/1"
+
+// ErrMemory is what errors wrap that say that a backend's memory is spent.
+var ErrMemory = errors.New("the device's memory is spent")
 
 // Constants of SPEC.md that shape reductions. They are part of Version.
 const (

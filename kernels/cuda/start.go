@@ -1,0 +1,85 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+
+	"verbatim/kernels"
+)
+
+// reserveBytes of a card are left to other programs when no budget was given.
+const reserveBytes = 512 << 20
+
+// newBackend takes a card's primary context, which other backends of this program share, and loads the kernels.
+func newBackend(d driver, o Options) (*Backend, error) {
+	b := &Backend{driver: d, memory: memory{sizes: map[uint64]int64{}}}
+	if err := b.openDevice(o.Device); err != nil {
+		return nil, err
+	}
+	if err := b.prepare(o); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Backend) openDevice(ordinal int) error {
+	d := b.driver
+	count, err := d.deviceCount()
+	if err != nil {
+		return err
+	}
+	if ordinal < 0 || ordinal >= count {
+		return fmt.Errorf("card %d: this machine has %d", ordinal, count)
+	}
+	if b.device, err = d.device(ordinal); err != nil {
+		return err
+	}
+	name, err := d.deviceName(b.device)
+	if err != nil {
+		return err
+	}
+	values := map[int]int{attributeMajor: 0, attributeMinor: 0, attributeMultiprocessors: 0, attributeSharedBytesMax: 0}
+	for attribute := range values {
+		if values[attribute], err = d.deviceAttribute(attribute, b.device); err != nil {
+			return err
+		}
+	}
+	b.limits = limits{
+		arch:            10*values[attributeMajor] + values[attributeMinor],
+		multiprocessors: values[attributeMultiprocessors],
+		sharedBytesMax:  values[attributeSharedBytesMax],
+	}
+	b.info = kernels.Info{Name: "cuda", Level: fmt.Sprintf("sm_%d", b.limits.arch), Device: name}
+	b.context, err = d.retain(b.device)
+	return err
+}
+
+// prepare makes what every backend has on the card.
+func (b *Backend) prepare(o Options) error {
+	leave, err := b.enter()
+	defer leave()
+	if err != nil {
+		return err
+	}
+	free, _, err := b.driver.memoryInfo()
+	if err != nil {
+		return err
+	}
+	b.memory.budget = max(0, free-reserveBytes)
+	if o.MemoryBytes > 0 {
+		b.memory.budget = min(o.MemoryBytes, free)
+	}
+	if b.stream, err = b.driver.streamCreate(); err != nil {
+		return err
+	}
+	if b.staging.base, err = b.driver.hostAllocate(stagingBytes); err != nil {
+		return err
+	}
+	b.staging.bytes = stagingBytes
+	return b.loadModules()
+}
+
+// Close frees everything on the card, whatever happened before. No operator may follow.
+func (b *Backend) Close() error {
+	return nil
+}
