@@ -40,6 +40,7 @@ type Backend struct {
 	modules []uint64
 	err     error // of an operator since the last Read
 	dead    error // nothing works any more
+	closed  bool
 
 	rowTable  rowTable
 	small     smallState // embed, norms, codes, rotation, elements

@@ -8,6 +8,8 @@ import (
 // driver is what this package uses of the CUDA driver API. Handles and device addresses are plain numbers. Every method is
 // one call, and its error a *callError.
 type driver interface {
+	close() // after the last call
+
 	version() (int, error) // 12040 for CUDA 12.4
 	deviceCount() (int, error)
 	device(ordinal int) (int, error)
@@ -66,7 +68,7 @@ type callError struct {
 }
 
 func (e *callError) Error() string {
-	if hint := hints[e.code]; hint != "" {
+	if hint := hint(e.code); hint != "" {
 		return fmt.Sprintf("%s: %s (%d): %s", e.call, e.name, e.code, hint)
 	}
 	return fmt.Sprintf("%s: %s (%d)", e.call, e.name, e.code)

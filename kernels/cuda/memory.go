@@ -24,6 +24,11 @@ const allocationBytes = 256
 func (b *Backend) allocate(bytes int) (uint64, error) {
 	size := int64(ceilDiv(max(bytes, 1), allocationBytes)) * allocationBytes
 	m := &b.memory
+	if m.used+size > m.budget && len(m.retired) > 0 {
+		if err := b.flush(); err != nil {
+			return 0, err
+		}
+	}
 	if m.used+size > m.budget {
 		return 0, fmt.Errorf("%w: %d bytes beside %d in use; the budget is %d", kernels.ErrMemory, size, m.used, m.budget)
 	}
@@ -46,6 +51,22 @@ func (b *Backend) retire(address uint64) {
 	if address != 0 {
 		b.memory.retired = append(b.memory.retired, address)
 	}
+}
+
+// releaseRetired frees what nothing uses any more: what was recorded has run. The context is current.
+func (b *Backend) releaseRetired() error {
+	m := &b.memory
+	for len(m.retired) > 0 {
+		last := len(m.retired) - 1
+		address := m.retired[last]
+		m.retired = m.retired[:last]
+		m.used -= m.sizes[address]
+		delete(m.sizes, address)
+		if err := b.driver.free(address); err != nil {
+			return b.failed(err)
+		}
+	}
+	return nil
 }
 
 // scratch is device memory that an operator needs for the moment. It grows, and stays where it is otherwise.
@@ -79,9 +100,11 @@ type staging struct {
 
 const stagingBytes = 4 << 20
 
-// upload records a copy of src to device memory; src may change afterwards.
+// upload records a copy of src to device memory; src may change afterwards. Copies and fills are recorded after a failure too,
+// so that what the host knows of device memory stays true; launches are not. Address 0, which need gives when there is no
+// memory, is passed over.
 func (b *Backend) upload(to uint64, src []byte) {
-	for len(src) > 0 && !b.failing() {
+	for len(src) > 0 && to != 0 && b.dead == nil {
 		s := &b.staging
 		n := min(len(src), s.bytes-s.used)
 		if n == 0 {
@@ -99,40 +122,38 @@ func (b *Backend) upload(to uint64, src []byte) {
 
 // copyDevice records a copy within device memory; the two do not overlap.
 func (b *Backend) copyDevice(to, from uint64, bytes int) {
-	if bytes > 0 && !b.failing() {
+	if bytes > 0 && to != 0 && from != 0 {
 		b.list.all = append(b.list.all, command{kind: copyWithin, to: to, from: from, bytes: bytes})
 	}
 }
 
 // zero records that device memory becomes 0.
 func (b *Backend) zero(address uint64, bytes int) {
-	if bytes > 0 && !b.failing() {
+	if bytes > 0 && address != 0 {
 		b.list.all = append(b.list.all, command{kind: fillZero, to: address, bytes: bytes})
 	}
 }
 
 // download runs all that was recorded and copies device memory to dst. It returns what failed since the last download.
 func (b *Backend) download(dst []byte, from uint64) error {
-	if err := b.flush(); err != nil {
-		return err
-	}
 	leave, err := b.enter()
 	defer leave()
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.submit()
 	}
-	for len(dst) > 0 {
+	// What is copied out through staging comes after what is copied in from there, in the order of the stream.
+	for err == nil && len(dst) > 0 {
 		n := min(len(dst), b.staging.bytes)
-		if err := b.driver.copyOut(b.staging.base, from, n, b.stream); err != nil {
-			return b.failed(err)
+		if err = b.driver.copyOut(b.staging.base, from, n, b.stream); err != nil {
+			err = b.failed(err)
+			break
 		}
-		if err := b.driver.synchronize(b.stream); err != nil {
-			return b.failed(err)
+		if err = b.wait(); err == nil {
+			copy(dst, unsafe.Slice((*byte)(b.staging.base), n))
 		}
-		copy(dst, unsafe.Slice((*byte)(b.staging.base), n))
 		dst, from = dst[n:], from+uint64(n)
 	}
-	return nil
+	return b.finish(err)
 }
 
 // bytesOf views numbers as bytes.

@@ -41,6 +41,9 @@ func (b *Backend) rows(spans []kernels.Span) (address uint64, count int) {
 	text := unsafe.Slice((*byte)(unsafe.Pointer(&t.rows[0])), len(t.rows)*int(unsafe.Sizeof(row{})))
 	before := t.device.address
 	address = b.need(&t.device, len(text))
+	if address == 0 {
+		return 0, len(t.rows) // Read tells
+	}
 	if address != before || !bytes.Equal(text, t.there) {
 		b.upload(address, text)
 		t.there = append(t.there[:0], text...)

@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"verbatim/kernels"
 )
@@ -61,6 +62,16 @@ func (b *Backend) prepare(o Options) error {
 	if err != nil {
 		return err
 	}
+	if b.stream, err = b.driver.streamCreate(); err != nil {
+		return err
+	}
+	if b.staging.base, err = b.driver.hostAllocate(stagingBytes); err != nil {
+		return err
+	}
+	b.staging.bytes = stagingBytes
+	if err := b.loadModules(); err != nil {
+		return err
+	}
 	free, _, err := b.driver.memoryInfo()
 	if err != nil {
 		return err
@@ -69,17 +80,57 @@ func (b *Backend) prepare(o Options) error {
 	if o.MemoryBytes > 0 {
 		b.memory.budget = min(o.MemoryBytes, free)
 	}
-	if b.stream, err = b.driver.streamCreate(); err != nil {
-		return err
-	}
-	if b.staging.base, err = b.driver.hostAllocate(stagingBytes); err != nil {
-		return err
-	}
-	b.staging.bytes = stagingBytes
-	return b.loadModules()
+	return nil
 }
 
-// Close frees everything on the card, whatever happened before. No operator may follow.
+// Close frees everything on the card, whatever happened before. No operator may follow; a second Close does nothing.
 func (b *Backend) Close() error {
-	return nil
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	var first error
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	try := func(err error) {
+		if first == nil && err != nil {
+			first = fmt.Errorf("close the cuda backend: %w", err)
+		}
+	}
+	if b.context != 0 {
+		try(b.driver.setCurrent(b.context))
+		b.closeContents(try)
+		try(b.driver.setCurrent(0))
+		try(b.driver.release(b.device))
+	}
+	b.driver.close()
+	if b.dead != nil {
+		return nil // it was told when it happened
+	}
+	b.dead = ErrClosed
+	return first
+}
+
+// closeContents frees what lies in the context.
+func (b *Backend) closeContents(try func(error)) {
+	if b.stream != 0 {
+		try(b.driver.synchronize(b.stream))
+	}
+	for _, g := range b.graphs.kept {
+		if g.executable != 0 {
+			try(b.driver.destroyExecutable(g.executable))
+		}
+	}
+	for address := range b.memory.sizes {
+		try(b.driver.free(address))
+	}
+	for _, module := range b.modules {
+		try(b.driver.unloadModule(module))
+	}
+	if b.staging.base != nil {
+		try(b.driver.hostFree(b.staging.base))
+	}
+	if b.stream != 0 {
+		try(b.driver.streamDestroy(b.stream))
+	}
 }
