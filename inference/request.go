@@ -157,7 +157,7 @@ func (r *Request) set(name string, value json.RawMessage) (err error) {
 		r.Turns, err = turns(value)
 	case "max_tokens":
 		var n uint64
-		n, err = integer(name, value, MaxTokensMax)
+		n, err = integer(name, value, 1, MaxTokensMax)
 		r.MaxTokens = int(n)
 	case "temperature":
 		r.Sampling.Temperature, err = float(name, value)
@@ -165,7 +165,7 @@ func (r *Request) set(name string, value json.RawMessage) (err error) {
 		r.Sampling.TopP, err = float(name, value)
 	case "top_k":
 		var n uint64
-		n, err = integer(name, value, math.MaxInt32)
+		n, err = integer(name, value, 0, math.MaxInt32)
 		r.Sampling.TopK = uint32(n)
 	case "min_p":
 		r.Sampling.MinP, err = float(name, value)
@@ -173,7 +173,7 @@ func (r *Request) set(name string, value json.RawMessage) (err error) {
 		r.Sampling.RepetitionPenalty, err = float(name, value)
 	case "repetition_window":
 		var n uint64
-		n, err = integer(name, value, sampler.RepetitionWindowMax)
+		n, err = integer(name, value, 0, sampler.RepetitionWindowMax)
 		r.Sampling.RepetitionWindow = uint32(n)
 	case "seed":
 		r.Sampling.Seed, err = seed(value)
@@ -207,10 +207,10 @@ func text(name string, value json.RawMessage) (string, error) {
 	return s, nil
 }
 
-func integer(name string, value json.RawMessage, maximum uint64) (uint64, error) {
+func integer(name string, value json.RawMessage, minimum, maximum uint64) (uint64, error) {
 	n, err := strconv.ParseUint(string(value), 10, 64)
-	if err != nil || n > maximum {
-		return 0, refuse(CodeBadParameter, "%s is %.40s: it must be an integer from 0 to %d", name, value, maximum)
+	if err != nil || n < minimum || n > maximum {
+		return 0, refuse(CodeBadParameter, "%s is %.40s: it must be an integer from %d to %d", name, value, minimum, maximum)
 	}
 	return n, nil
 }
@@ -229,7 +229,7 @@ func seed(value json.RawMessage) (uint64, error) {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		digits = value[1 : n-1]
 	}
-	return integer("seed", digits, math.MaxUint64)
+	return integer("seed", digits, 0, math.MaxUint64)
 }
 
 // stops is one stop string or a list of them.

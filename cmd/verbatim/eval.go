@@ -90,7 +90,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	}
 	lib := o.network.library(o.device)
 	defer lib.Close()
-	in, closeIn, err := openInput(o.messages, cmd.InOrStdin())
+	in, closeIn, err := openInput(o.messages, interruptible{ctx, cmd.InOrStdin()})
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (o *runOptions) complete(in io.Reader) error {
 }
 
 func (o *runOptions) run(cmd *cobra.Command) error {
-	if err := o.complete(cmd.InOrStdin()); err != nil {
+	if err := o.complete(interruptible{cmd.Context(), cmd.InOrStdin()}); err != nil {
 		return err
 	}
 	var key ed25519.PrivateKey
