@@ -72,16 +72,12 @@ type worker struct {
 // Work does a workload in this process: open the model, warm up, evaluate.
 func Work(ctx context.Context, device engines.Device, path string, w Workload) (sample Sample, err error) {
 	begin := time.Now()
-	model, err := models.Open(path)
+	loaded, err := device.Open(ctx, models.Store{}, path)
 	if err != nil {
 		return sample, err
 	}
-	defer model.Close()
-	engine, backend, _, err := device.Load(model)
-	if err != nil {
-		return sample, err
-	}
-	defer backend.Close()
+	defer loaded.Close()
+	engine := loaded.Engine
 	work := worker{engine: engine, w: w}
 	if err := work.evaluate(ctx, 1, 1, 0); err != nil {
 		return sample, err

@@ -157,6 +157,8 @@ func (e *Engine) loadWeights() error {
 			biases: [...]kernels.Matrix{load(l.QBias), load(l.KBias), load(l.VBias)}, qNorm: load(l.QNorm), kNorm: load(l.KNorm),
 			ffnNorm: load(l.FFNNorm), gateUp: [...]kernels.Matrix{load(l.Gate), load(l.Up)}, down: [...]kernels.Matrix{load(l.Down)},
 		})
+		// A backend that has weights of its own needs the file no more. Where its memory stays, the next Release says why.
+		_ = e.model.Release()
 	}
 	return errs
 }

@@ -34,6 +34,11 @@ type Store struct {
 	// Folder keeps downloaded models: ID.gguf, and beside it ID.sha256 with the
 	// digest at the time of the download.
 	Folder string
+
+	// Meanwhile is called once a model file is known to be sound, if not nil, and
+	// again if another file has to be taken. It gets nothing from files that are
+	// not GGUF, or the embedded one.
+	Meanwhile Meanwhile
 }
 
 // Open opens the model of that name. A file whose name looks like a transaction
@@ -53,7 +58,7 @@ func (s *Store) Open(ctx context.Context, name string) (*Model, error) {
 	case IsTransactionID(name):
 		return s.openTransaction(ctx, name)
 	}
-	return Open(name)
+	return open(name, s.Meanwhile)
 }
 
 // IsTransactionID says whether name has the form of an Arweave transaction id:
@@ -69,7 +74,7 @@ func (s *Store) openTransaction(ctx context.Context, id string) (*Model, error) 
 	path := filepath.Join(s.Folder, id+".gguf")
 	recorded, err := readDigest(filepath.Join(s.Folder, id+".sha256"))
 	if err == nil {
-		m, openErr := Open(path)
+		m, openErr := open(path, s.Meanwhile)
 		if openErr == nil && m.Digest == recorded {
 			return m, nil
 		}
@@ -85,7 +90,7 @@ func (s *Store) openTransaction(ctx context.Context, id string) (*Model, error) 
 	if err != nil {
 		return nil, fmt.Errorf("download model %s: %w", id, err)
 	}
-	m, err := Open(path)
+	m, err := open(path, s.Meanwhile)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +127,42 @@ func TestStoreFailedDownloadLeavesNothing(t *testing.T) {
 	left, err := os.ReadDir(store.Folder)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestMeanwhile: the opener hears of a sound GGUF file before its digest is known, with a sketch that tells files apart.
+func TestMeanwhile(t *testing.T) {
+	data := newSmall().encode(t)
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var sketches []models.Sketch
+	store := &models.Store{Meanwhile: func(sketch models.Sketch, known <-chan struct{}) {
+		<-known
+		sketches = append(sketches, sketch)
+	}}
+	m, err := store.Open(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if len(sketches) != 1 || sketches[0] != m.Sketch || m.FileBytes != len(data) {
+		t.Errorf("got sketches %x, the model's is %x and its file has %d bytes; want one, the model's, and %d bytes", sketches, m.Sketch, m.FileBytes, len(data))
+	}
+	other := slices.Clone(data)
+	other[len(other)-1] ^= 1 // of a weight
+	n, err := models.FromBytes(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Sketch == m.Sketch {
+		t.Error("got one sketch for two files")
+	}
+	if err := os.WriteFile(path, data[:len(data)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(context.Background(), path); err == nil || len(sketches) != 1 {
+		t.Errorf("a file without its end: got error %v and %d calls, want an error and no call", err, len(sketches)-1)
 	}
 }

@@ -42,24 +42,53 @@ func (d *Device) backend(o cpu.Options) (*cpu.Backend, error) {
 	return nil, fmt.Errorf("device %q: it must be auto, cpu or cuda", d.Name)
 }
 
-// Load puts a model's weights into a new backend, which the caller closes after the engine's last use. Warning, if any, tells
-// why packed weights were not read from CacheFolder or not kept there, or memory not given back; the engine works all the same.
-func (d *Device) Load(model *models.Model) (engine *inference.Engine, backend io.Closer, warning, err error) {
-	// Opening read the whole file, and packing may read it again: meanwhile and afterwards only what is packed counts.
-	warning = model.Release()
-	b, err := d.backend(cpu.Options{CacheFolder: d.CacheFolder, Model: model.Digest})
+// Loaded is an engine with what it stands on.
+type Loaded struct {
+	Engine  *inference.Engine
+	Model   *models.Model
+	Warning error // why packed weights were not read from CacheFolder or not kept there, or memory not given back
+	backend io.Closer
+}
+
+// Close frees all of it. No inference may be running.
+func (l *Loaded) Close() error { return errors.Join(l.backend.Close(), l.Model.Close()) }
+
+// Open opens the model of that name and puts its weights into a new backend. The store's Meanwhile is taken: while the
+// model's digest is computed, packed weights that are likely its own are checked.
+func (d *Device) Open(ctx context.Context, store models.Store, name string) (*Loaded, error) {
+	var packed *cpu.Packed
+	var closing error
+	store.Meanwhile = func(sketch models.Sketch, known <-chan struct{}) {
+		closing = errors.Join(closing, packed.Close())
+		packed = cpu.FindPacked(d.CacheFolder, d.Level, sketch)
+		packed.Check(known)
+	}
+	model, err := store.Open(ctx, name)
+	if err = errors.Join(err, closing); err != nil {
+		return nil, errors.Join(err, packed.Close())
+	}
+	loaded, err := d.load(model, packed)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, errors.Join(fmt.Errorf("load model %s: %w", name, err), model.Close())
 	}
-	engine, err = inference.NewEngine(model, b, inference.Options{PrefillChunkTokens: d.PrefillChunk})
+	return loaded, nil
+}
+
+// load takes packed over.
+func (d *Device) load(model *models.Model, packed *cpu.Packed) (*Loaded, error) {
+	o := cpu.Options{Model: model.Digest, Sketch: model.Sketch, Packed: packed}
+	if model.FileBytes >= cacheMinBytes {
+		o.CacheFolder = d.CacheFolder
+	}
+	b, err := d.backend(o)
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, b.Close())
+		return nil, errors.Join(err, packed.Close())
 	}
-	warning = errors.Join(warning, model.Release())
-	if b.PackedBytes() >= cacheMinBytes {
-		warning = errors.Join(warning, b.SaveCache())
+	engine, err := inference.NewEngine(model, b, inference.Options{PrefillChunkTokens: d.PrefillChunk})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	return engine, b, warning, nil
+	return &Loaded{Engine: engine, Model: model, backend: b, Warning: errors.Join(model.Release(), b.SaveCache())}, nil
 }
 
 // Library keeps one engine for each model that was asked for.
@@ -73,10 +102,9 @@ type Library struct {
 }
 
 type loaded struct {
-	once    sync.Once
-	engine  *inference.Engine
-	err     error
-	closers []io.Closer
+	once sync.Once
+	*Loaded
+	err error
 }
 
 // New gives a library. Folder keeps models that fetch, which may be nil, brought, and packed weights beside them.
@@ -94,9 +122,9 @@ func New(d Device, folder string, fetch func(ctx context.Context, id string, w i
 func (l *Library) Engine(ctx context.Context, name string) (*inference.Engine, error) {
 	for {
 		entry := l.entry(name)
-		entry.once.Do(func() { entry.engine, entry.closers, entry.err = l.open(ctx, name) })
+		entry.once.Do(func() { l.open(ctx, name, entry) })
 		if entry.err == nil {
-			return entry.engine, nil
+			return entry.Engine, nil
 		}
 		l.mu.Lock()
 		if l.engines[name] == entry {
@@ -119,19 +147,13 @@ func (l *Library) entry(name string) *loaded {
 	return l.engines[name]
 }
 
-func (l *Library) open(ctx context.Context, name string) (*inference.Engine, []io.Closer, error) {
-	model, err := l.Store.Open(ctx, name)
-	if err != nil {
-		return nil, nil, err
+func (l *Library) open(ctx context.Context, name string, entry *loaded) {
+	if entry.Loaded, entry.err = l.device.Open(ctx, l.Store, name); entry.err != nil {
+		return
 	}
-	engine, backend, warning, err := l.device.Load(model)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("load model %s: %w", name, err), model.Close())
+	if entry.Warning != nil && l.Warn != nil {
+		l.Warn(fmt.Errorf("load model %s: %w", name, entry.Warning))
 	}
-	if warning != nil && l.Warn != nil {
-		l.Warn(fmt.Errorf("load model %s: %w", name, warning))
-	}
-	return engine, []io.Closer{backend, model}, nil
 }
 
 // Close frees every engine. No inference may be running.
@@ -140,8 +162,8 @@ func (l *Library) Close() error {
 	defer l.mu.Unlock()
 	var errs []error
 	for _, entry := range l.engines {
-		for _, c := range entry.closers {
-			errs = append(errs, c.Close())
+		if entry.Loaded != nil {
+			errs = append(errs, entry.Loaded.Close())
 		}
 	}
 	l.engines = map[string]*loaded{}

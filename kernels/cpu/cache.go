@@ -1,15 +1,12 @@
 package cpu
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,7 +23,7 @@ const packingVersion = 1
 //
 //	| data: weights and scales, each from a page's beginning | manifest: JSON | its SHA-256 | its length: 8 bytes | magic |
 //
-// It is made under another name and renamed, and never changed. Before any of it is used, all of it is checked: the
+// making.go makes it. Before any of it is used, all of it is checked: the
 // manifest by its SHA-256, the data by those of its chunks in the manifest. So a file that a crash or a disk has damaged
 // is refused. The manifest has the model's digest, the level and packingVersion, and of every matrix one tile is packed
 // anew and compared. Whoever can write as this user could write a false file with good digests, and as well change the
@@ -59,6 +56,7 @@ type cacheMatrix struct {
 // cache is a backend's side of a cache file.
 type cache struct {
 	folder string // "" if there is none
+	sketch string
 	want   manifest
 
 	data     []byte // of a file that is in use
@@ -66,51 +64,142 @@ type cache struct {
 	refused  error     // why the file that is there is not
 	packed   []*matrix // in the order in which they were made
 	bytes    int       // of packed
+	making   making
 }
 
 // path is that of the cache file.
 func (c *cache) path() string {
-	return filepath.Join(c.folder, fmt.Sprintf("%s.%s.%d.packed", c.want.Model, c.want.Level, c.want.Packing))
+	return filepath.Join(c.folder, c.want.Model+cacheSuffix(c.sketch, c.want.Level))
 }
 
-// open maps the cache file if it is there and good.
-func (c *cache) open(p *pool, memory *memory, o Options, level *level) {
-	if o.CacheFolder == "" || !level.packs() || !canMapFiles {
+func cacheSuffix(sketch, level string) string {
+	return fmt.Sprintf(".%s.%s.%d.packed", sketch, level, packingVersion)
+}
+
+// shortSketch is what a cache file's name has of a sketch.
+func shortSketch(sketch [sha256.Size]byte) string { return hex.EncodeToString(sketch[:8]) }
+
+// Packed is a cache file that is mapped and being checked.
+type Packed struct {
+	path     string
+	file     []byte
+	manifest *manifest
+	checking verification
+}
+
+// FindPacked looks for the packed weights of a file of which only the sketch is known yet: Check may check them while the
+// model's digest is computed. nil if there is none; what is wrong with one that is not good, New will tell.
+func FindPacked(folder, level string, sketch [sha256.Size]byte) *Packed {
+	l := choose(level)
+	if folder == "" || l == nil || !l.packs() || !canMapFiles {
+		return nil
+	}
+	names, err := filesOf(folder, "", cacheSuffix(shortSketch(sketch), l.name))
+	if err != nil || len(names) == 0 {
+		return nil
+	}
+	p, err := openPacked(folder, filepath.Join(folder, names[0]))
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// filesOf lists the files of a folder whose names begin and end so.
+func filesOf(folder, prefix, suffix string) ([]string, error) {
+	var names []string
+	files, err := os.ReadDir(folder)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), prefix) && strings.HasSuffix(f.Name(), suffix) {
+			names = append(names, f.Name())
+		}
+	}
+	return names, err
+}
+
+// Check goes on checking on the caller's thread until it is done or until is closed.
+func (p *Packed) Check(until <-chan struct{}) {
+	if p == nil {
 		return
 	}
-	c.folder = o.CacheFolder
+	v := &p.checking
+	for ; v.begin < len(v.chunks); v.begin++ {
+		select {
+		case <-until:
+			return
+		default:
+			v.run(0, 0)
+		}
+	}
+}
+
+// Close forgets the file.
+func (p *Packed) Close() error {
+	if p == nil || p.file == nil {
+		return nil
+	}
+	defer func() { p.file = nil }()
+	return unmapBytes(p.file)
+}
+
+// openPacked maps a file and reads its manifest.
+func openPacked(folder, path string) (*Packed, error) {
+	file, err := mapFile(folder, path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := readManifest(file)
+	if err != nil {
+		return nil, errors.Join(err, unmapBytes(file))
+	}
+	return &Packed{path: path, file: file, manifest: m, checking: verification{data: file[:m.Bytes], chunks: m.Chunks}}, nil
+}
+
+// open takes the cache file into use if it is there and good.
+func (c *cache) open(p *pool, memory *memory, o Options, level *level) error {
+	if o.CacheFolder == "" || !level.packs() || !canMapFiles {
+		return o.Packed.Close()
+	}
+	c.folder, c.sketch = o.CacheFolder, shortSketch(o.Sketch)
 	c.want = manifest{Model: hex.EncodeToString(o.Model[:]), Level: level.name, Packing: packingVersion}
-	file, err := mapFile(c.folder, c.path())
+	packed := o.Packed
+	if packed != nil && packed.path != c.path() {
+		if err := packed.Close(); err != nil {
+			return err
+		}
+		packed = nil
+	}
+	var err error
+	if packed == nil {
+		packed, err = openPacked(c.folder, c.path())
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return nil
 	}
 	if err == nil {
-		if err = c.check(p, file); err != nil {
-			err = errors.Join(err, unmapBytes(file))
+		if err = c.check(p, packed); err != nil {
+			err = errors.Join(err, packed.Close())
 		}
 	}
 	if err != nil {
 		c.refused = fmt.Errorf("packed weights %s: %w; they are made anew", c.path(), err)
-		return
+		return nil
 	}
-	memory.maps = append(memory.maps, file)
+	memory.maps = append(memory.maps, packed.file)
+	return nil
 }
 
 // check is all the tests of a file but those that need matrices.
-func (c *cache) check(p *pool, file []byte) error {
-	m, err := readManifest(file)
-	if err != nil {
-		return err
-	}
+func (c *cache) check(p *pool, packed *Packed) error {
+	m, v := packed.manifest, &packed.checking
 	if m.Model != c.want.Model || m.Level != c.want.Level || m.Packing != c.want.Packing {
 		return fmt.Errorf("they are of model %s, level %s, packing %d", m.Model, m.Level, m.Packing)
 	}
-	v := verification{data: file[:m.Bytes], chunks: m.Chunks}
-	p.run(&v, len(m.Chunks))
+	p.run(v, len(v.chunks)-v.begin)
 	if n := v.damaged.Load(); n > 0 {
 		return fmt.Errorf("%d of %d chunks are damaged", n, len(m.Chunks))
 	}
-	c.data, c.matrices = file, m.Matrices
+	c.data, c.matrices = packed.file, m.Matrices
 	return nil
 }
 
@@ -138,14 +227,16 @@ func readManifest(file []byte) (*manifest, error) {
 	return m, nil
 }
 
-// verification is the task of comparing chunks with their digests.
+// verification is the task of comparing chunks with their digests, from begin on.
 type verification struct {
 	data    []byte
 	chunks  [][]byte
+	begin   int
 	damaged atomic.Int32
 }
 
 func (v *verification) run(item, _ int) {
+	item += v.begin
 	first := item * cacheChunk
 	sum := sha256.Sum256(v.data[first:min(first+cacheChunk, len(v.data))])
 	if !bytes.Equal(sum[:], v.chunks[item]) {
@@ -197,108 +288,4 @@ func (c *cache) place(m *matrix, index int) error {
 	}
 	m.weights, m.scales = c.data[e.Weights:][:weights:weights], c.data[e.Scales:][:scales:scales]
 	return nil
-}
-
-// PackedBytes is the size of all packed weights.
-func (b *Backend) PackedBytes() int { return b.cache.bytes }
-
-// SaveCache writes the packed weights to Options.CacheFolder unless a file there was used. Call it when all matrices are
-// made. It removes those of other versions. An error means that the next start packs again, or tells why a file that was
-// there was not used; the backend works all the same.
-func (b *Backend) SaveCache() error {
-	c := &b.cache
-	if c.folder == "" || c.data != nil && c.refused == nil {
-		return nil
-	}
-	if err := c.save(); err != nil {
-		return errors.Join(c.refused, fmt.Errorf("write packed weights %s: %w", c.path(), err))
-	}
-	return c.refused
-}
-
-func (c *cache) save() error {
-	if err := os.MkdirAll(c.folder, 0o700); err != nil {
-		return err
-	}
-	if err := checkFolder(c.folder); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(c.folder, "making-*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(c.write(file), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), c.path())
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	old, err := filepath.Glob(filepath.Join(c.folder, c.want.Model+"."+c.want.Level+".*.packed"))
-	for _, path := range old {
-		if path != c.path() {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}
-	return err
-}
-
-// write writes a whole file. It is not synchronised: what a crash leaves is damaged at worst.
-func (c *cache) write(file *os.File) error {
-	buffered := bufio.NewWriterSize(file, 1<<20)
-	w := &chunked{to: buffered, sum: sha256.New()}
-	m := c.want
-	for _, p := range c.packed {
-		e := cacheMatrix{Type: p.t, Rows: p.rows, Cols: p.cols}
-		for _, part := range []struct {
-			at   *int
-			data []byte
-		}{{&e.Weights, p.weights}, {&e.Scales, p.scales}} {
-			*part.at = w.bytes
-			padding := strings.Repeat("\x00", -len(part.data)&(cachePage-1))
-			if _, err := io.Copy(w, io.MultiReader(bytes.NewReader(part.data), strings.NewReader(padding))); err != nil {
-				return err
-			}
-		}
-		m.Matrices = append(m.Matrices, e)
-	}
-	if w.bytes%cacheChunk > 0 {
-		w.end()
-	}
-	m.Bytes, m.Chunks = w.bytes, w.digests
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(text)
-	tail := append(le.AppendUint64(sum[:], uint64(len(text))), cacheMagic...)
-	_, err = buffered.Write(append(text, tail...)) // the error stays
-	return errors.Join(err, buffered.Flush())
-}
-
-// chunked passes bytes on and digests their chunks.
-type chunked struct {
-	to      io.Writer
-	bytes   int
-	sum     hash.Hash // of the chunk that is not full
-	digests [][]byte
-}
-
-func (w *chunked) Write(data []byte) (int, error) {
-	for rest := data; len(rest) > 0; {
-		n := min(len(rest), cacheChunk-w.bytes%cacheChunk)
-		w.sum.Write(rest[:n])
-		w.bytes += n
-		if w.bytes%cacheChunk == 0 {
-			w.end()
-		}
-		rest = rest[n:]
-	}
-	return w.to.Write(data)
-}
-
-// end ends a chunk.
-func (w *chunked) end() {
-	w.digests = append(w.digests, w.sum.Sum(nil))
-	w.sum.Reset()
 }

@@ -286,3 +286,93 @@ func FuzzCacheFile(f *testing.F) {
 		}
 	})
 }
+
+// TestFindPacked: a file that is found by its sketch and checked in part, wholly or not at all gives the same products; one of
+// another model with that sketch, or a damaged one, is not used.
+func TestFindPacked(t *testing.T) {
+	level := cpu.Levels()[len(cpu.Levels())-1]
+	folder, path, want := cacheFolder(t, level)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, unknown := make(chan struct{}), make(chan struct{})
+	close(known)
+	start := func(what string, digest byte, until <-chan struct{}, refused bool) {
+		t.Helper()
+		p := cpu.FindPacked(folder, level, [32]byte{})
+		if p == nil {
+			t.Fatalf("%s: got no packed weights, want those in %s", what, path)
+		}
+		p.Check(until)
+		b, err := cpu.New(cpu.Options{Threads: 2, Level: level, CacheFolder: folder, Model: [32]byte{digest}, Packed: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if got := cacheModel(t, b, 0); got != want {
+			t.Errorf("%s: got\n%swant\n%s", what, got, want)
+		}
+		if err := b.SaveCache(); (err != nil) != refused {
+			t.Errorf("%s: got error %v, want one: %v", what, err, refused)
+		}
+	}
+	start("checked", 1, unknown, false)
+	start("not checked", 1, known, false)
+	start("another model", 2, unknown, false)
+	if err := os.Remove(strings.Replace(path, "/01", "/02", 1)); err != nil {
+		t.Error(err)
+	}
+	for _, until := range []chan struct{}{known, unknown} {
+		bad := bytes.Clone(good)
+		bad[5000] ^= 1
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		start("damaged", 1, until, true)
+		if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, good) {
+			t.Errorf("damaged: the file was not made anew (error %v)", err)
+		}
+	}
+	if p := cpu.FindPacked(folder, level, [32]byte{1}); p != nil {
+		t.Error("got packed weights for a sketch that no file has, want none")
+	}
+}
+
+// TestCacheFull: where the file cannot be written to its end, weights are packed into memory, and nothing stays behind.
+func TestCacheFull(t *testing.T) {
+	level := cpu.Levels()[len(cpu.Levels())-1]
+	_, _, want := cacheFolder(t, level)
+	for _, limit := range []uint64{0, 4096, 100 << 10, 300 << 10} {
+		folder := filepath.Join(t.TempDir(), "packed")
+		var got string
+		var err error
+		limitFiles(t, limit, func() { got, err = withCache(t, folder, level, 1, 0) })
+		if got != want || err == nil || !strings.Contains(err.Error(), "write packed weights") {
+			t.Errorf("files of at most %d bytes: got error %v and\n%swant one about writing and\n%s", limit, err, got, want)
+		}
+		if files, _ := filepath.Glob(filepath.Join(folder, "*")); len(files) > 0 {
+			t.Errorf("files of at most %d bytes: got files %v, want none", limit, files)
+		}
+	}
+}
+
+// TestCacheUnfinished: a backend that is closed before SaveCache leaves no file.
+func TestCacheUnfinished(t *testing.T) {
+	level := cpu.Levels()[len(cpu.Levels())-1]
+	_, _, want := cacheFolder(t, level)
+	folder := filepath.Join(t.TempDir(), "packed")
+	b, err := cpu.New(cpu.Options{Threads: 2, Level: level, CacheFolder: folder, Model: [32]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cacheModel(t, b, 0); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(folder, "*")); len(files) > 0 {
+		t.Errorf("got files %v, want none", files)
+	}
+}

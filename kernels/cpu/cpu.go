@@ -12,6 +12,7 @@ package cpu
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -26,9 +27,11 @@ type Options struct {
 	Level   string // one of Levels; "" means the last, the fastest
 
 	// CacheFolder keeps packed weights (SaveCache); "" means that every start packs. Model is the SHA-256 of the file that
-	// all matrices come from, whatever it is.
-	CacheFolder string
-	Model       [sha256.Size]byte
+	// all matrices come from, whatever it is, and Sketch that of a sample of it. Packed is what FindPacked found there, if
+	// anything; New closes it when it is not needed.
+	CacheFolder   string
+	Model, Sketch [sha256.Size]byte
+	Packed        *Packed
 }
 
 // Backend implements kernels.Backend.
@@ -53,16 +56,7 @@ func New(o Options) (*Backend, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	available := levels()
-	chosen := available[len(available)-1]
-	if o.Level != "" {
-		chosen = nil
-		for _, l := range available {
-			if l.name == o.Level {
-				chosen = l
-			}
-		}
-	}
+	chosen := choose(o.Level)
 	if chosen == nil {
 		return nil, fmt.Errorf("start the cpu backend: level %q is not available here; available: %s", o.Level, strings.Join(Levels(), ", "))
 	}
@@ -71,8 +65,24 @@ func New(o Options) (*Backend, error) {
 	b.product.init(o.Threads)
 	b.attend.init(o.Threads)
 	b.each.partials = make([][canon.Lanes]float32, o.Threads)
-	b.cache.open(b.pool, &b.memory, o, chosen)
+	if err := b.cache.open(b.pool, &b.memory, o, chosen); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the cpu backend: %w", err), b.Close())
+	}
 	return b, nil
+}
+
+// choose finds a level by name, the fastest if it is ""; nil if there is none.
+func choose(name string) *level {
+	available := levels()
+	for _, l := range available {
+		if l.name == name {
+			return l
+		}
+	}
+	if name == "" {
+		return available[len(available)-1]
+	}
+	return nil
 }
 
 // Levels names what this machine and this build can run, slowest first.
@@ -95,7 +105,7 @@ func (b *Backend) Info() kernels.Info {
 // Close stops the threads and frees the packed weights: no operator may follow.
 func (b *Backend) Close() error {
 	b.pool.close()
-	return b.memory.free()
+	return errors.Join(b.cache.making.abandon(), b.memory.free())
 }
 
 // buffer holds activations.

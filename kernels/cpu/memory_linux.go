@@ -51,7 +51,12 @@ func mapFile(folder, path string) ([]byte, error) {
 	if stat.Size <= 0 || stat.Size != int64(int(stat.Size)) {
 		return nil, fmt.Errorf("the file has %d bytes", stat.Size)
 	}
-	data, err := unix.Mmap(fd, 0, int(stat.Size), unix.PROT_READ, unix.MAP_PRIVATE)
+	return mapPart(uintptr(fd), 0, int(stat.Size))
+}
+
+// mapPart maps n bytes of a file from first on, which the system wants to be at a page's beginning.
+func mapPart(fd uintptr, first, n int) ([]byte, error) {
+	data, err := unix.Mmap(int(fd), int64(first), n, unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, err
 	}

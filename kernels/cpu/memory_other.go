@@ -12,4 +12,6 @@ const canMapFiles = false
 
 func mapFile(string, string) ([]byte, error) { return nil, errors.ErrUnsupported }
 
+func mapPart(uintptr, int, int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
 func checkFolder(string) error { return errors.ErrUnsupported }

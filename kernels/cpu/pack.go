@@ -92,7 +92,7 @@ func (b *Backend) pack(m *matrix) {
 	if b.level.unsigned && m.t == quant.Q8_0 {
 		p.flip = 0x80808080
 	}
-	if !b.cache.find(m, p) {
+	if !b.cache.find(m, p) && !b.cache.make(b.pool, &b.memory, m, p) {
 		m.weights = b.memory.get(m.tiles() * m.tileWeights)
 		m.scales = b.memory.get(m.tiles() * m.tileScales)
 		b.pool.run(p, m.tiles())
@@ -105,15 +105,20 @@ func (b *Backend) pack(m *matrix) {
 type packing struct {
 	m    *matrix
 	form form
-	flip uint32 // what changes four bytes with a sign to the level's form
+	flip uint32  // what changes four bytes with a sign to the level's form
+	file *making // where the tiles go; nil: to the matrix
 }
 
 // packBytes is the part of a row of floats that is packed at once, so that its place in the tile stays in the first-level
 // cache.
 const packBytes = 64
 
-func (p *packing) run(tile, _ int) {
+func (p *packing) run(tile, worker int) {
 	m := p.m
+	if p.file != nil {
+		p.file.tile(p, tile, worker)
+		return
+	}
 	p.tile(m.weights[tile*m.tileWeights:][:m.tileWeights], m.scales[tile*m.tileScales:][:m.tileScales], tile)
 }
 

@@ -329,7 +329,10 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if err := m.Release(); err != nil || !bytes.Equal(m.Data, want) {
-		t.Errorf("got error %v, bytes equal %v; want no error and the same bytes", err, bytes.Equal(m.Data, want))
+	n := len(want)
+	for _, part := range [][]byte{m.Data, m.Data[:0], m.Data[1:n:n], m.Data[n-1:], m.Data[5000:5001], m.Data[100:20000], m.Data[4096:8192]} {
+		if err := m.Release(part); err != nil || !bytes.Equal(m.Data, want) {
+			t.Errorf("%d bytes: got error %v, bytes equal %v; want no error and the same bytes", len(part), err, bytes.Equal(m.Data, want))
+		}
 	}
 }

@@ -28,4 +28,4 @@ func (m *Mapping) Close() error {
 }
 
 // Release does nothing here.
-func (m *Mapping) Release() error { return nil }
+func (m *Mapping) Release([]byte) error { return nil }

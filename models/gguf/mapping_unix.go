@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,9 +52,19 @@ func (m *Mapping) Close() error {
 	return unix.Munmap(data)
 }
 
-// Release lets the system take back the memory of the pages that were read; they are read again when they are needed.
-func (m *Mapping) Release() error {
-	if err := unix.Madvise(m.Data, unix.MADV_DONTNEED); err != nil {
+// Release lets the system take back the memory of the pages that lie wholly in part, a slice of Data; they are read again
+// when they are needed.
+func (m *Mapping) Release(part []byte) error {
+	page := os.Getpagesize()
+	begin := int(uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(unsafe.SliceData(m.Data))))
+	first, end := (begin+page-1)/page*page, begin+len(part)
+	if end < len(m.Data) { // else with the page that the file fills in part
+		end = end / page * page
+	}
+	if first >= end {
+		return nil
+	}
+	if err := unix.Madvise(m.Data[first:end], unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("gguf: release: %w", err)
 	}
 	return nil
