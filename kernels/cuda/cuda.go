@@ -37,7 +37,7 @@ type Backend struct {
 	staging staging
 	list    commands
 	graphs  graphs
-	modules []uint64
+	modules []*module
 	err     error // of an operator since the last Read
 	dead    error // nothing works any more
 	closed  bool

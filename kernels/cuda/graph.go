@@ -56,8 +56,12 @@ func (b *Backend) submit() error {
 	if len(list.all) == 0 {
 		return nil
 	}
-	if err := b.raiseShared(); err != nil {
-		return err
+	for i := range list.all {
+		if c := &list.all[i]; c.kind == launchKernel {
+			if err := b.ready(c.kernel, int(c.shared)); err != nil {
+				return err
+			}
+		}
 	}
 	var again *graph
 	if len(list.all) >= graphCommandsMin {
@@ -75,21 +79,6 @@ func (b *Backend) submit() error {
 	}
 	if err := b.driver.launchGraph(again.executable, b.stream); err != nil {
 		return b.failed(err)
-	}
-	return nil
-}
-
-// raiseShared lets kernels have the dynamic shared memory that their launches ask for.
-func (b *Backend) raiseShared() error {
-	for i := range b.list.all {
-		c := &b.list.all[i]
-		if c.kind != launchKernel || int(c.shared) <= c.kernel.sharedBytes {
-			continue
-		}
-		if err := b.driver.setSharedBytesMax(c.kernel.function, int(c.shared)); err != nil {
-			return b.failed(err)
-		}
-		c.kernel.sharedBytes = int(c.shared)
 	}
 	return nil
 }

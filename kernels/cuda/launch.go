@@ -8,7 +8,8 @@ import (
 // kernel is an entry point of a loaded module.
 type kernel struct {
 	name        string
-	function    uint64 // the driver's handle
+	module      *module
+	function    uint64 // the driver's handle; 0: not loaded
 	argBytes    int    // of its one parameter, as the PTX says
 	sharedBytes int    // dynamic shared memory that it may have; 48 KiB until raised
 }
@@ -46,6 +47,10 @@ type command struct {
 // multiple of 8.
 func launch[A any](b *Backend, k *kernel, grid [3]int, threads, sharedBytes int, args A) {
 	size := int(unsafe.Sizeof(args))
+	if k.module == nil {
+		b.fail(fmt.Errorf("kernel %s: none for %s", k.name, b.info.Level))
+		return
+	}
 	if size != k.argBytes || size%8 != 0 {
 		panic(fmt.Sprintf("cuda: internal error: kernel %s takes %d bytes of arguments, not %d", k.name, k.argBytes, size))
 	}

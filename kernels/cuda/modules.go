@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -16,35 +15,48 @@ import (
 //go:embed ptx
 var texts embed.FS
 
-// finder looks kernels up in the modules that it loaded.
-type finder struct {
-	b       *Backend
-	kernels map[string]*kernel
+// module is a text, compiled for the card when the first of its kernels is launched: that takes the driver up to seconds.
+type module struct {
+	name   string
+	handle uint64 // 0: not loaded
 }
 
-// find gives a kernel by the name of its entry point. A missing one is an error of the launch.
-func (f *finder) find(name string) *kernel {
-	if k := f.kernels[name]; k != nil {
+// finder looks kernels up by the names of their entry points.
+type finder map[string]*kernel
+
+// find gives a kernel. One that is in no text for this card fails when it is launched.
+func (f finder) find(name string) *kernel {
+	if k := f[name]; k != nil {
 		return k
 	}
 	return &kernel{name: name}
 }
 
-// loadModules loads the texts that suit the card and finds every kernel.
-func (b *Backend) loadModules() error {
-	f := &finder{b: b, kernels: map[string]*kernel{}}
+// findKernels reads what the texts that suit the card have. It compiles nothing.
+func (b *Backend) findKernels() error {
 	chosen, err := chooseTexts(texts, b.limits.arch)
 	if err != nil {
 		return err
 	}
+	f := finder{}
 	for _, name := range chosen {
 		text, err := texts.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		if err := f.load(name, text); err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
+		entries, err := entryPoints(string(text))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
+		m := &module{name: name}
+		for _, k := range entries {
+			if f[k.name] != nil {
+				return fmt.Errorf("%s: a second kernel %s", name, k.name)
+			}
+			k.module = m
+			f[k.name] = k
+		}
+		b.modules = append(b.modules, m)
 	}
 	b.small.find(f)
 	b.matmul.find(f)
@@ -52,25 +64,39 @@ func (b *Backend) loadModules() error {
 	return nil
 }
 
-func (f *finder) load(name string, text []byte) error {
-	module, err := f.b.driver.loadModule(append(text[:len(text):len(text)], 0))
-	if err != nil {
-		return f.b.failed(err)
-	}
-	f.b.modules = append(f.b.modules, module)
-	entries, err := entryPoints(string(text))
-	if err != nil {
-		return err
-	}
-	for _, k := range entries {
-		if f.kernels[k.name] != nil {
-			return fmt.Errorf("a second kernel %s", k.name)
+// ready makes the driver know a kernel, and lets it have that much dynamic shared memory. The context is current.
+func (b *Backend) ready(k *kernel, sharedBytes int) error {
+	if k.function == 0 {
+		if err := b.loadKernel(k); err != nil {
+			return err
 		}
-		if k.function, err = f.b.driver.function(module, k.name); err != nil {
-			return f.b.failed(err)
-		}
-		f.kernels[k.name] = k
 	}
+	if sharedBytes > k.sharedBytes {
+		if err := b.driver.setSharedBytesMax(k.function, sharedBytes); err != nil {
+			return b.failed(err)
+		}
+		k.sharedBytes = sharedBytes
+	}
+	return nil
+}
+
+func (b *Backend) loadKernel(k *kernel) error {
+	m := k.module
+	if m.handle == 0 {
+		text, err := texts.ReadFile(m.name)
+		if err != nil {
+			return err
+		}
+		if m.handle, err = b.driver.loadModule(append(text, 0)); err != nil {
+			m.handle = 0
+			return fmt.Errorf("load %s: %w", m.name, b.failed(err))
+		}
+	}
+	function, err := b.driver.function(m.handle, k.name)
+	if err != nil {
+		return fmt.Errorf("load %s: %w", m.name, b.failed(err))
+	}
+	k.function = function
 	return nil
 }
 
@@ -111,20 +137,27 @@ func chooseTexts(texts fs.FS, arch int) ([]string, error) {
 	return order, nil
 }
 
-var entryPattern = regexp.MustCompile(`\.visible \.entry (\w+)\(\s*\.param \.align 8 \.b8 \w+\[(\d+)\]\s*\)`)
-
-// entryPoints reads kernels and the sizes of their arguments out of PTX.
+// entryPoints reads kernels and the sizes of their arguments out of PTX:
+//
+//	.entry NAME(
+//		.param .align 8 .b8 NAME_param_0[24]
+//	)
 func entryPoints(text string) ([]*kernel, error) {
 	var found []*kernel
-	for _, m := range entryPattern.FindAllStringSubmatch(text, -1) {
-		size, err := strconv.Atoi(m[2])
-		if err != nil {
-			return nil, fmt.Errorf("kernel %s: %w", m[1], err)
+	for {
+		_, rest, ok := strings.Cut(text, ".entry ")
+		if !ok {
+			return found, nil
 		}
-		found = append(found, &kernel{name: m[1], argBytes: size, sharedBytes: 48 << 10})
+		name, rest, ok := strings.Cut(rest, "(")
+		parameters, rest, ended := strings.Cut(rest, ")")
+		parameters = strings.TrimSpace(parameters)
+		parameters, block := strings.CutPrefix(parameters, ".param .align 8 .b8 "+name+"_param_0[")
+		size, err := strconv.Atoi(strings.TrimSuffix(parameters, "]"))
+		if !ok || !ended || !block || err != nil || size <= 0 || size%8 != 0 {
+			return nil, fmt.Errorf("kernel %.64q does not take one struct of whole 8 bytes", name)
+		}
+		found = append(found, &kernel{name: name, argBytes: size, sharedBytes: 48 << 10})
+		text = rest
 	}
-	if n := strings.Count(text, ".entry "); n != len(found) {
-		return nil, fmt.Errorf("%d kernels, of which %d take one struct of arguments", n, len(found))
-	}
-	return found, nil
 }

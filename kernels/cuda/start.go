@@ -69,7 +69,7 @@ func (b *Backend) prepare(o Options) error {
 		return err
 	}
 	b.staging.bytes = stagingBytes
-	if err := b.loadModules(); err != nil {
+	if err := b.findKernels(); err != nil {
 		return err
 	}
 	free, _, err := b.driver.memoryInfo()
@@ -125,7 +125,9 @@ func (b *Backend) closeContents(try func(error)) {
 		try(b.driver.free(address))
 	}
 	for _, module := range b.modules {
-		try(b.driver.unloadModule(module))
+		if module.handle != 0 {
+			try(b.driver.unloadModule(module.handle))
+		}
 	}
 	if b.staging.base != nil {
 		try(b.driver.hostFree(b.staging.base))

@@ -5,7 +5,7 @@ import "verbatim/kernels"
 // smallState is what the small operators keep.
 type smallState struct{}
 
-func (s *smallState) find(f *finder) {}
+func (s *smallState) find(f finder) {}
 
 func (b *Backend) Embed(dst kernels.Buffer, table kernels.Matrix, tokens []int32)                {}
 func (b *Backend) RMSNorm(dst, src kernels.Buffer, weight kernels.Matrix, eps float32, rows int) {}

@@ -8,7 +8,7 @@ import (
 // matmulState is what products keep.
 type matmulState struct{}
 
-func (s *matmulState) find(f *finder) {}
+func (s *matmulState) find(f finder) {}
 
 // matrix is a weight matrix in device memory.
 type matrix struct {
