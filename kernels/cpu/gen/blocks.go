@@ -305,8 +305,8 @@ func (f *blockFunc) addSegment() {
 	f.ADDQ(operand.U32(4*f.rows), f.dx)
 }
 
-func flat(grid [][]reg.Register) []reg.Register {
-	var out []reg.Register
+func flat[T any](grid [][]T) []T {
+	var out []T
 	for _, row := range grid {
 		out = append(out, row...)
 	}

@@ -29,11 +29,13 @@ func newWords(g *gen) words {
 	c.codebook = g.StaticGlobal("book")
 	g.DataAttributes(attr.RODATA | attr.NOPTR)
 	for i := range 32 {
-		b := []int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}[i%16]
-		g.AddDatum(i, operand.U8(byte(b)))
+		g.AddDatum(i, operand.U8(byte(codebook[i%16])))
 	}
 	return c
 }
+
+// codebook is that of IQ4_NL.
+var codebook = [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 
 // bits says how the weights of a block of 32 are packed. A part of n bits has n words of four bytes a row. Byte b of word
 // k holds, from its lowest bits up, n bits of each of the elements 4(k+j*n') + b:
