@@ -14,7 +14,7 @@ import (
 )
 
 // allLevels are the levels that some machine and build has.
-func allLevels() []string { return []string{"generic", "avx2", "avx512"} }
+func allLevels() []string { return []string{"generic", "avx2", "avx512", "neon"} }
 
 // TestConformance: every level with several numbers of threads has the bits of the reference. The reference is slow, so
 // each of its results is compared with all of ours.

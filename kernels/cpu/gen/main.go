@@ -2,7 +2,8 @@
 //
 // Every function keeps rows of a matrix, positions of a page or elements of a vector in the lanes of a register, so that
 // each lane runs one reduction of kernels/SPEC.md in the order written there. The same text makes the AVX2 and the
-// AVX-512 functions; only what differs between the instruction sets is written twice.
+// AVX-512 functions; only what differs between the instruction sets is written twice. Those for arm64 are in the files
+// neon*.go.
 //
 // Run it with `go generate ./kernels/cpu` from the repository's root. It has a module of its own, so that the program
 // does not depend on the assembler.
@@ -102,6 +103,23 @@ func main() {
 		g.ConstraintExpr("amd64,!purego")
 		f.fill(g)
 		if err := g.write(*dir, f.name); err != nil {
+			log.Fatal("gen: ", err)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		fill func(*arm)
+	}{
+		{"blocks", neonBlocks},
+		{"superblocks", neonSuperblocks},
+		{"floats", neonFloats},
+		{"attention", neonAttention},
+		{"vector", neonVector},
+		{"limits", neonLimits},
+	} {
+		a := newArm()
+		f.fill(a)
+		if err := a.write(*dir, f.name); err != nil {
 			log.Fatal("gen: ", err)
 		}
 	}
