@@ -14,7 +14,7 @@ func (s *matmulState) find(f finder) {}
 type matrix struct {
 	t          quant.Type
 	rows, cols int
-	address    uint64
+	weights    uint64
 }
 
 func (m *matrix) Rows() int        { return m.rows }
@@ -22,7 +22,12 @@ func (m *matrix) Cols() int        { return m.cols }
 func (m *matrix) Type() quant.Type { return m.t }
 
 func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.Matrix, error) {
-	return &matrix{t: t, rows: rows, cols: cols}, nil
+	m := &matrix{t: t, rows: rows, cols: cols}
+	var err error
+	if m.weights, err = b.allocate(len(data) + 16); err == nil {
+		b.upload(m.weights, data)
+	}
+	return m, err
 }
 
 func (b *Backend) MatMul(dst []kernels.Buffer, weights []kernels.Matrix, src kernels.Buffer, rows int) {

@@ -146,6 +146,14 @@ DEVICE int shuffle_down(int v, int n, EMULATOR_SITE) {
   return static_cast<int>(emulator::exchange(static_cast<uint32_t>(v), lane + n > 31 ? lane : lane + n, "shuffle_down", site));
 }
 
+DEVICE uint32_t max_warp(uint32_t v, EMULATOR_SITE) {
+  for (int h = 16; h > 0; h /= 2) {
+    uint32_t other = static_cast<uint32_t>(shuffle_xor(static_cast<int>(v), h, site));
+    v = other > v ? other : v;
+  }
+  return v;
+}
+
 // -ffp-contract=off: one rounding each.
 DEVICE float add(float a, float b) { return a + b; }
 DEVICE float sub(float a, float b) { return a - b; }

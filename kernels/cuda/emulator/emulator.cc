@@ -31,8 +31,8 @@ constexpr uint64_t stackCanary = 0x5AFE57ACC0DE5AFE;
 constexpr unsigned threadsMax = 1024;
 constexpr size_t fillBytesMax = 64 << 20;  // longer allocations begin as zeros
 
-// The shared memory a block may have: of the smallest cards that run the PTX (sm_86, sm_70).
-constexpr size_t sharedBytesMax = ARCH >= 80 ? 99 << 10 : 96 << 10;
+// The shared memory a block may have on sm_80 and on sm_70.
+constexpr size_t sharedBytesMax = ARCH >= 80 ? 163 << 10 : 96 << 10;
 
 [[noreturn]] void die(const char* what) {
   fprintf(stderr, "emulator: %s\n", what);

@@ -81,6 +81,21 @@ DEVICE int shuffle_xor(int v, int mask) { return __nvvm_shfl_sync_bfly_i32(0xFFF
 DEVICE int shuffle(int v, int from) { return __nvvm_shfl_sync_idx_i32(0xFFFFFFFF, v, from, 31); }
 DEVICE int shuffle_down(int v, int n) { return __nvvm_shfl_sync_down_i32(0xFFFFFFFF, v, n, 31); }
 
+// The largest of the lanes' values; all get it.
+DEVICE uint32_t max_warp(uint32_t v) {
+#if ARCH >= 80
+  uint32_t r;
+  asm("redux.sync.max.u32 %0, %1, 0xffffffff;" : "=r"(r) : "r"(v));
+  return r;
+#else
+  UNROLL for (int h = 16; h > 0; h /= 2) {
+    uint32_t other = static_cast<uint32_t>(shuffle_xor(static_cast<int>(v), h));
+    v = other > v ? other : v;
+  }
+  return v;
+#endif
+}
+
 // f32 arithmetic, one rounding to nearest even each, subnormals kept.
 DEVICE float add(float a, float b) { return __nvvm_add_rn_f(a, b); }
 DEVICE float sub(float a, float b) { return __nvvm_add_rn_f(a, -b); }
