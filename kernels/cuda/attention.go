@@ -27,21 +27,21 @@ type attentionState struct {
 	waves      []wave
 }
 
-// attendForm names a kernel of src/attention.cu.
+// attendForm names a kernel of src/attend.cuh.
 type attendForm struct {
 	heads   int // query heads of a block
 	headDim int // 0: any
 }
 
-func (s *attentionState) find(f *finder) {
+func (s *attentionState) find(f finder) {
 	s.storeKV, s.gatherKV, s.scatterKV = f.find("store_kv"), f.find("gather_kv"), f.find("scatter_kv")
 	s.combine = f.find("combine_attention")
 	s.attend, s.attendTile = map[attendForm]*kernel{}, map[int]*kernel{}
-	for _, headDim := range []int{0, 64, 128} {
+	for headDim, name := range map[int]string{0: "any", 64: "64", 128: "128"} {
 		for _, heads := range []int{1, 2, 4, 8} {
-			s.attend[attendForm{heads, headDim}] = f.find("attend_" + strconv.Itoa(heads) + "_" + strconv.Itoa(headDim))
+			s.attend[attendForm{heads, headDim}] = f.find("attend_" + strconv.Itoa(heads) + "_" + name)
 		}
-		s.attendTile[headDim] = f.find("attend_tile_" + strconv.Itoa(headDim))
+		s.attendTile[headDim] = f.find("attend_tile_" + name)
 	}
 }
 
@@ -49,7 +49,7 @@ func (s *attentionState) find(f *finder) {
 const (
 	partialBytesMax = 64 << 20 // of partial results between the two kernels, unless one row has more
 	queriesMax      = 8        // of a block that stands for one row
-	tileQueriesMax  = 64       // of a block that stands for several: src/attention_tile.cu has the same number
+	tileQueriesMax  = 64       // of a block that stands for several: src/attend_tile.cuh has the same number
 	tileQueriesMin  = 16       // of a span that gets such blocks
 	attendThreads   = 128
 )

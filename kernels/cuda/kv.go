@@ -226,6 +226,9 @@ func (b *Backend) ReadKV(dst []uint16, src kernels.KV, first, positions int) err
 		n := min(positions-done, kernels.SplitPositions)
 		part := make([]uint16, n*c.shape.PositionElements())
 		kept := b.need(&b.attention.kept, 2*len(part))
+		if kept == 0 {
+			return b.flush()
+		}
 		b.move(b.attention.gatherKV, c, kept, first+done, n)
 		if err := b.download(bytesOf(part), kept); err != nil {
 			return fmt.Errorf("read positions %d to %d: %w", first, first+positions-1, err)
