@@ -105,6 +105,9 @@ type Backend interface {
 	// RoPE rotates the heads of x, (rows, heads, headDim), in place. cosSin is (rows, rotated/2, 2): the cosine and sine of
 	// each row's position and pair. Section 7.
 	RoPE(x, cosSin Buffer, heads, headDim, rotated, rows int)
+	// Reserve makes sure that positions first..first+positions-1 of kv can be stored without want of memory; what it held at later
+	// positions is lost, and their memory may serve others. The error wraps ErrMemory. Whoever does not reserve learns of it from Read.
+	Reserve(kv KV, first, positions int) error
 	// StoreKV keeps k and v, (rows, kvHeads, headDim), at the spans' positions of layer. Section 8.
 	StoreKV(layer int, k, v Buffer, spans []Span)
 	// Attention: q (rows, heads, headDim) -> (rows, heads, headDim) over the kept positions of layer. Section 8.

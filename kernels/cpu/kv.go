@@ -41,6 +41,20 @@ func (b *Backend) NewKV(shape kernels.KVShape) (kernels.KV, error) {
 	}, nil
 }
 
+// Reserve never fails: memory is taken when positions are stored. Pages behind the last position are dropped.
+func (b *Backend) Reserve(dst kernels.KV, first, positions int) error {
+	c := dst.(*kv)
+	c.admit(first, positions)
+	pages := (first + positions + kernels.SplitPositions - 1) / kernels.SplitPositions
+	for head, all := range c.pages {
+		if len(all) > pages {
+			clear(all[pages:])
+			c.pages[head] = all[:pages]
+		}
+	}
+	return nil
+}
+
 // StoreKV keeps keys and values, section 8 of SPEC.md.
 func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) {
 	for _, span := range spans {

@@ -23,6 +23,12 @@ func (Backend) NewKV(shape kernels.KVShape) (kernels.KV, error) {
 	return &kv{shape, make([][]uint16, shape.Layers), make([][]uint16, shape.Layers)}, nil
 }
 
+// Reserve never fails: memory is taken when positions are stored.
+func (Backend) Reserve(c kernels.KV, first, positions int) error {
+	c.(*kv).admit(first, positions)
+	return nil
+}
+
 // StoreKV keeps keys and values, section 8 of SPEC.md.
 func (Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) {
 	for _, span := range spans {
