@@ -69,7 +69,7 @@ func findCompiler() (string, error) {
 type builder struct {
 	compiler, folder string
 	level            Level
-	headers          string // digest of what every source may include, and of the flags
+	digest           string // of what all objects depend on
 }
 
 func (b *builder) flags() []string {
@@ -87,7 +87,7 @@ func (b *builder) library() (string, error) {
 		}
 		files = append(files, found...)
 	}
-	if err := b.digestHeaders(root); err != nil {
+	if err := b.digestFlags(); err != nil {
 		return "", err
 	}
 	objects, failures := make([]string, len(files)), make([]error, len(files))
@@ -111,13 +111,13 @@ func (b *builder) library() (string, error) {
 
 // object is the compiled form of one source.
 func (b *builder) object(file string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
+	h := sha256.New()
+	io.WriteString(h, b.digest)
+	if err := write(h, file, map[string]bool{}); err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(append([]byte(b.headers+filepath.Base(file)), text...))
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	path := filepath.Join(b.folder, name+"-"+hex.EncodeToString(sum[:8])+".o")
+	path := filepath.Join(b.folder, name+"-"+hex.EncodeToString(h.Sum(nil)[:8])+".o")
 	return path, b.produce(path, append(b.flags(), "-x", "c++", "-c", file, "-o", "OUTPUT"))
 }
 
@@ -135,9 +135,8 @@ func (b *builder) produce(path string, args []string) error {
 	return os.Rename(half, path)
 }
 
-// digestHeaders makes every object depend on all headers, the compiler, its flags and the processor.
-func (b *builder) digestHeaders(root string) error {
-	h := sha256.New()
+// digestFlags makes every object depend on the compiler, its flags and the processor.
+func (b *builder) digestFlags() error {
 	version, err := exec.Command(b.compiler, "--version").Output()
 	if err != nil {
 		return err
@@ -146,27 +145,37 @@ func (b *builder) digestHeaders(root string) error {
 	if err != nil {
 		return err
 	}
+	features := ""
 	for line := range strings.Lines(string(processor)) {
 		if strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "Features") {
-			io.WriteString(h, line)
+			features = line
 			break
 		}
 	}
-	fmt.Fprintf(h, "%s%q", version, b.flags())
-	for _, pattern := range []string{"emulator/*.h", "src/*.cuh"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s%s%q", features, version, b.flags()))
+	b.digest = hex.EncodeToString(sum[:])
+	return nil
+}
+
+// write adds a source and what it includes from our folders.
+func write(h io.Writer, file string, seen map[string]bool) error {
+	if seen[file] {
+		return nil
+	}
+	seen[file] = true
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(text), text)
+	for line := range strings.Lines(string(text)) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), `#include "`)
+		if name, _, closed := strings.Cut(rest, `"`); ok && closed {
+			if err := write(h, filepath.Join(filepath.Dir(file), name), seen); err != nil {
 				return err
 			}
-			fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(text), text)
 		}
 	}
-	b.headers = hex.EncodeToString(h.Sum(nil))
 	return nil
 }
 
