@@ -97,7 +97,7 @@ func inode(t testing.TB, path string) os.FileInfo {
 
 // TestCache: the second start uses the file, and no product changes.
 func TestCache(t *testing.T) {
-	for _, level := range []string{"avx2", "avx512"} {
+	for _, level := range []string{"avx2", "avx512", "neon"} {
 		t.Run(level, func(t *testing.T) {
 			folder, path, want := cacheFolder(t, level)
 			if plain := cacheModel(t, newBackend(t, 2, level), 0); want != plain {
@@ -125,6 +125,7 @@ func TestCache(t *testing.T) {
 var packedDigests = map[string]string{
 	"avx2":   "25ab5023c50c917b7e95671adaea6b4db4842579f4b0732b5af3e03732357d13",
 	"avx512": "ff87977d2a0eff1009400ee556a9f8941082b961471e7c02677845ee7eff2c3b",
+	"neon":   "4c7b6aea5bd6a8ee9d88a41ff65609cc8f2d6a8453ff59140d205c4e4f1f5625",
 }
 
 func TestPackedBytes(t *testing.T) {
