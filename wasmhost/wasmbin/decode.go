@@ -58,6 +58,7 @@ func Decode(b []byte) (*Module, error) {
 		}
 		last = order
 		s := &reader{b: b[:start+len(body)], pos: start}
+		s.wide = m.Wide()
 		m.section(s, id, body)
 		if s.err == nil && s.pos != len(s.b) {
 			s.fail("section %d has trailing bytes", id)
@@ -95,7 +96,7 @@ func (m *Module) section(s *reader, id byte, body []byte) {
 		if n := s.count("memories", 100); n > 1 {
 			s.unsupported("%d memories", n)
 		} else if n == 1 {
-			l := s.limits("memory")
+			l := s.memoryLimits()
 			m.Memory = &l
 		}
 	case secGlobal:

@@ -3,6 +3,7 @@ package wasmbin
 // Opcodes the rewriter looks at.
 const (
 	opUnreachable = 0x00
+	opNop         = 0x01
 	opBlock       = 0x02
 	opLoop        = 0x03
 	opIf          = 0x04
@@ -14,22 +15,32 @@ const (
 	opReturn      = 0x0f
 	opCall        = 0x10
 	opCallInd     = 0x11
+	opDrop        = 0x1a
 	opSelect      = 0x1b
 	opLocalGet    = 0x20
 	opLocalSet    = 0x21
 	opLocalTee    = 0x22
 	opGlobalGet   = 0x23
 	opGlobalSet   = 0x24
+	opLoadFirst   = 0x28
+	opLoadLast    = 0x35
+	opStoreFirst  = 0x36
+	opStoreLast   = 0x3e
+	opMemorySize  = 0x3f
 	opMemoryGrow  = 0x40
 	opI32Const    = 0x41
 	opI64Const    = 0x42
 	opI32Ne       = 0x47
 	opI64LtS      = 0x53
+	opI64GtU      = 0x56
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
+	opI64And      = 0x83
 	opI64Or       = 0x84
 	opI64ShrU     = 0x88
 	opI64Shl      = 0x86
+	opI32WrapI64  = 0xa7
+	opI64ExtendS  = 0xac
 	opI64ExtendU  = 0xad
 	opRefFunc     = 0xd2
 	opPrefixMisc  = 0xfc
@@ -54,11 +65,27 @@ const (
 	miscTableFill  = 17
 )
 
-// instruction is one decoded instruction: its bytes are b[start:end]; index is the immediate of call and ref.func.
+// Sub-opcodes behind 0xFD that touch memory.
+const (
+	simdStore          = 11 // the loads are below
+	simdLoadLaneFirst  = 84
+	simdLoadLaneLast   = 87
+	simdStoreLaneFirst = 88
+	simdStoreLaneLast  = 91
+	simdLoad32Zero     = 92
+	simdLoad64Zero     = 93
+)
+
+// instruction is one decoded instruction: its bytes are b[start:end]; index is the immediate of call, ref.func and
+// the instructions on locals and globals, value that of i64.const.
 type instruction struct {
 	op, sub    uint32
 	start, end int
 	index      uint32
+	value      int64
+	align      uint32 // with offset: of loads and stores
+	offset     uint64
+	lane       byte // of the loads and stores of one lane
 }
 
 // next reads one instruction with its immediates (WebAssembly 2.0, binary format, section 5.4).
@@ -73,17 +100,17 @@ func next(r *reader) instruction {
 		miscImmediates(r, in.sub)
 	case op == opPrefixSIMD:
 		in.sub = r.u32()
-		simdImmediates(r, in.sub)
+		simdImmediates(r, &in)
 	default:
-		plainImmediates(r, op)
+		plainImmediates(r, &in)
 	}
 	in.end = r.pos
 	return in
 }
 
-func plainImmediates(r *reader, op uint32) {
-	switch {
-	case op == 0x00 || op == 0x01 || op == opElse || op == opEnd || op == opReturn: // unreachable, nop, ...
+func plainImmediates(r *reader, in *instruction) {
+	switch op := in.op; {
+	case op == opUnreachable || op == opNop || op == opElse || op == opEnd || op == opReturn: // unreachable, nop, ...
 	case op == opBlock || op == opLoop || op == opIf:
 		r.skipSigned(33)
 	case op == opBr || op == opBrIf:
@@ -95,19 +122,19 @@ func plainImmediates(r *reader, op uint32) {
 	case op == opCallInd:
 		r.u32()
 		r.u32()
-	case op == 0x1a || op == opSelect: // drop, select
+	case op == opDrop || op == opSelect:
 	case op == 0x1c: // select with types
 		r.valueTypes(1000)
 	case op >= 0x20 && op <= 0x26: // local, global, table access
-		r.u32()
-	case op >= 0x28 && op <= 0x3e: // loads and stores
-		memArg(r)
-	case op == 0x3f || op == opMemoryGrow:
+		in.index = r.u32()
+	case op >= opLoadFirst && op <= opStoreLast:
+		memArg(r, in)
+	case op == opMemorySize || op == opMemoryGrow:
 		zeroByte(r)
 	case op == opI32Const:
 		r.skipSigned(32)
 	case op == opI64Const:
-		r.skipSigned(64)
+		in.value = r.signed64()
 	case op == 0x43:
 		r.take(4)
 	case op == 0x44:
@@ -121,11 +148,15 @@ func plainImmediates(r *reader, op uint32) {
 	}
 }
 
-func memArg(r *reader) {
-	if align := r.u32(); align >= 32 {
-		r.unsupported("memory argument with flags %d", align)
+func memArg(r *reader, in *instruction) {
+	if in.align = r.u32(); in.align >= 32 {
+		r.unsupported("memory argument with flags %d", in.align)
 	}
-	r.u32()
+	if r.wide {
+		in.offset = r.u64()
+	} else {
+		in.offset = uint64(r.u32())
+	}
 }
 
 func zeroByte(r *reader) {
@@ -155,17 +186,17 @@ func miscImmediates(r *reader, sub uint32) {
 	}
 }
 
-func simdImmediates(r *reader, sub uint32) {
-	switch {
-	case sub <= 11 || sub == 92 || sub == 93: // loads and stores
-		memArg(r)
+func simdImmediates(r *reader, in *instruction) {
+	switch sub := in.sub; {
+	case sub <= simdStore || sub == simdLoad32Zero || sub == simdLoad64Zero:
+		memArg(r, in)
 	case sub == 12 || sub == 13: // v128.const, i8x16.shuffle
 		r.take(16)
 	case sub >= 21 && sub <= 34: // extract and replace lane
 		r.u8()
-	case sub >= 84 && sub <= 91: // load and store lane
-		memArg(r)
-		r.u8()
+	case sub >= simdLoadLaneFirst && sub <= simdStoreLaneLast:
+		memArg(r, in)
+		in.lane = r.u8()
 	case sub > 255:
 		r.unsupported("instruction 0xfd %d", sub)
 	}

@@ -52,6 +52,8 @@ type ExportedGlobal struct {
 // A function that calls takes its frame off the stack counter on entry and gives it back at its end. Its body becomes a
 // block, so that every way out passes there; what leaves by a trap or by the host must be put right by the host.
 //
+// A 64-bit memory becomes a 32-bit one; see memory64.go. Gas counts the instructions of the original.
+//
 // Float instructions whose NaN the standard leaves open are followed by code that decides it; see nan.go.
 func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	if m.HasStart {
@@ -84,7 +86,13 @@ func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	out = section(out, secElement, body)
 	out = section(out, secDataCount, m.DataCount)
 	out = section(out, secCode, code)
-	return section(out, secData, m.Data), globals, nil
+	body = m.Data
+	if m.Wide() {
+		if body, err = m.narrowData(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return section(out, secData, body), globals, nil
 }
 
 // section appends a section, or nothing when its body is nil.

@@ -11,6 +11,10 @@ type meter struct {
 	floats  [lanes]uint32 // index of the first scratch local of each lane
 	frame   int64         // what the function takes off the stack counter, 0 for none
 	depth   uint32        // open blocks of the original body
+	lower   *lowering     // of a module with a 64-bit memory
+
+	next  uint32   // index of the next local to add
+	added [][]byte // declarations of added locals
 }
 
 // shape is what a first pass over a body finds out.
@@ -36,7 +40,7 @@ func (s shape) frame(slots int) int64 {
 
 // function returns the body with metering; t is the function's type.
 func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
-	r := &reader{b: body}
+	r := &reader{b: body, wide: w.m.Wide()}
 	groups, locals := localDeclarations(r)
 	declarations := body[groups.start:r.pos]
 	begin := r.pos
@@ -46,8 +50,11 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	}
 	r.pos = begin
 	slots := len(t.Params) + locals
-	mt := &meter{w: w, frame: s.frame(slots)}
-	added := mt.locals(s, uint32(slots))
+	mt := &meter{w: w, frame: s.frame(slots), next: uint32(slots)}
+	mt.locals(s)
+	if r.wide {
+		mt.lower = newLowering(mt)
+	}
 	mt.enter(s, t)
 	for r.pos < len(body) {
 		mt.instruction(r, next(r))
@@ -60,30 +67,34 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		mt.out = counter(mt.out, w.stack, opI64Add, constant(mt.frame))
 		mt.out = append(mt.out, opEnd)
 	}
-	out := append(appendU32(nil, uint32(groups.n+len(added))), declarations...)
-	for _, g := range added {
+	out := append(appendU32(nil, uint32(groups.n+len(mt.added))), declarations...)
+	for _, g := range mt.added {
 		out = append(out, g...)
 	}
 	return append(out, mt.out...), nil
 }
 
-// locals allots scratch locals after the function's own and returns their declarations.
-func (m *meter) locals(s shape, next uint32) [][]byte {
-	var groups [][]byte
-	add := func(n uint32, t ValueType) uint32 {
-		groups = append(groups, append(appendU32(nil, n), byte(t)))
-		next += n
-		return next - n
-	}
+// locals allots the scratch locals that a survey found need of.
+func (m *meter) locals(s shape) {
 	if s.bulk {
-		m.scratch = add(scratchLocals, I32)
+		m.scratch = m.addLocal(I32)
+		m.addLocal(I32)
 	}
 	for l := laneF32; l < lanes; l++ {
 		if s.floats[l] {
-			m.floats[l] = add(floatLocals, l.local())
+			m.floats[l] = m.addLocal(l.local())
+			for range floatLocals - 1 {
+				m.addLocal(l.local())
+			}
 		}
 	}
-	return groups
+}
+
+// addLocal declares a local after all others and returns its index.
+func (m *meter) addLocal(t ValueType) uint32 {
+	m.added = append(m.added, []byte{1, byte(t)})
+	m.next++
+	return m.next - 1
 }
 
 // enter begins the function: with a frame, the counter goes down, both counters are looked at in one comparison (the
@@ -126,6 +137,9 @@ func survey(r *reader) shape {
 		in := next(r)
 		s.cost += costOf(in)
 		s.instructions++
+		if _, touches := accessOf(in); touches && r.wide {
+			s.instructions += accessInstructions - 1
+		}
 		switch in.op {
 		case opBlock, opIf:
 			depth++
@@ -159,8 +173,17 @@ func costOf(in instruction) int64 {
 	return 1
 }
 
-// instruction adds one instruction; branch points close the segment.
+// instruction adds one instruction.
 func (m *meter) instruction(r *reader, in instruction) {
+	start := len(m.segment)
+	m.rewrite(r, in)
+	if m.lower != nil {
+		m.lower.follow(in, start)
+	}
+}
+
+// rewrite adds the code for one instruction; branch points close the segment.
+func (m *meter) rewrite(r *reader, in instruction) {
 	raw := r.b[in.start:in.end]
 	switch in.op {
 	case opLoop:
@@ -176,6 +199,8 @@ func (m *meter) instruction(r *reader, in instruction) {
 		m.segment = appendU32(append(m.segment, opCall), m.w.move(in.index))
 	case opRefFunc:
 		m.segment = appendU32(append(m.segment, opRefFunc), m.w.move(in.index))
+	case opMemorySize:
+		m.memorySize(raw)
 	case opMemoryGrow:
 		m.memoryGrow(raw)
 	case opPrefixMisc:
@@ -202,6 +227,12 @@ func (m *meter) plain(raw []byte, in instruction) {
 	if l, unary := floatOp(in); l != laneNone {
 		m.segment = exact(m.segment, raw, l, unary, m.floats[l])
 		return
+	}
+	if m.lower != nil {
+		if a, touches := accessOf(in); touches {
+			m.lower.touch(in, a)
+			return
+		}
 	}
 	m.segment = append(m.segment, raw...)
 }
@@ -252,7 +283,6 @@ func (m *meter) refillIfNegative(out []byte) []byte {
 const (
 	scratchOperand = iota
 	scratchAnswer
-	scratchLocals // how many there are
 )
 
 // floatLocals is how many scratch locals a lane needs: two operands and the result.
@@ -263,6 +293,9 @@ func (m *meter) bulk(sub uint32) {
 	shift := byte(0)
 	switch sub {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
+		if m.lower != nil {
+			m.lower.rangeOf(sub)
+		}
 		shift = bytesGasShift
 	case miscTableInit, miscTableCopy, miscTableGrow, miscTableFill:
 	default:
@@ -274,13 +307,27 @@ func (m *meter) bulk(sub uint32) {
 	m.segment = m.refillIfEmpty(counter(m.segment, m.w.fuel, opI64Sub, amount))
 }
 
+// memorySize gives the size in pages, as an i64 where addresses are.
+func (m *meter) memorySize(raw []byte) {
+	m.segment = append(m.segment, raw...)
+	if m.lower != nil {
+		m.segment = append(m.segment, opI64ExtendU)
+	}
+}
+
 // memoryGrow charges for the pages after they were given; a refused growth costs no more than the instruction.
 func (m *meter) memoryGrow(raw []byte) {
 	operand, answer := m.scratch+scratchOperand, m.scratch+scratchAnswer
 	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, pageGasShift, opI64Shl, opI64Const, 0)
 	amount = append(appendU32(append(amount, opLocalGet), answer), opI32Const, 0x7f, opI32Ne, opSelect) // -1 is 0x7f
+	if m.lower != nil {
+		m.lower.check(m.lower.pop())
+	}
 	m.segment = appendU32(append(m.segment, opLocalTee), operand)
 	m.segment = append(m.segment, raw...)
 	m.segment = appendU32(append(m.segment, opLocalTee), answer)
 	m.segment = m.refillIfEmpty(counter(m.segment, m.w.fuel, opI64Sub, amount))
+	if m.lower != nil {
+		m.segment = append(m.segment, opI64ExtendS)
+	}
 }

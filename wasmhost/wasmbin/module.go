@@ -4,7 +4,8 @@
 // It is a pure function of bytes: the same input gives the same output everywhere, and nothing in the input makes
 // it panic or allocate more than a small multiple of the input. It checks the structure it walks through (section
 // order, lengths, indices it has to move) and leaves type checking to the engine that compiles the result.
-// It does not read custom sections (they are dropped), memory64, threads, tail calls, exceptions or GC types.
+// It does not read custom sections (they are dropped), 64-bit tables, threads, tail calls, exceptions or GC types. A
+// module with one 64-bit memory is read, and its rewriting has a 32-bit one: see memory64.go.
 package wasmbin
 
 import (
@@ -18,6 +19,7 @@ const (
 	FunctionsMax     = 1 << 20 // imported and defined
 	LocalsMax        = 50_000  // declared in one function, as in the JavaScript API of WebAssembly
 	TableElementsMax = 1 << 20 // Instrument writes this maximum into every table
+	WidePagesMax     = 65535   // of a 64-bit memory: 4 GiB less a page, so that address 0xffffffff is never in it
 )
 
 // ValueType is the byte that encodes a value type.
@@ -116,6 +118,7 @@ type Export struct {
 type Limits struct {
 	Min, Max uint32
 	HasMax   bool
+	Wide     bool // a memory with 64-bit addresses
 }
 
 // Table is a defined table.
@@ -146,6 +149,9 @@ type Module struct {
 	Code      [][]byte // body of each defined function: locals and expression
 	Data      []byte   // raw section, nil if absent
 }
+
+// Wide reports whether the module's memory has 64-bit addresses.
+func (m *Module) Wide() bool { return m.Memory != nil && m.Memory.Wide }
 
 // Type returns the signature of function i, counted over imported and defined functions.
 func (m *Module) Type(i uint32) (FuncType, bool) {

@@ -14,9 +14,10 @@ var ErrUnsupported = errors.New("wasm feature not supported")
 
 // reader is a cursor over bytes that remembers its first error; after it, reads give zeros.
 type reader struct {
-	b   []byte
-	pos int
-	err error
+	b    []byte
+	pos  int
+	err  error
+	wide bool // the module's memory has 64-bit addresses, so offsets of loads and stores have too
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -62,6 +63,24 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
+// u64 reads an unsigned LEB128 of at most 64 bits.
+func (r *reader) u64() uint64 {
+	var v uint64
+	for shift := 0; shift < 70; shift += 7 {
+		c := r.u8()
+		if shift == 63 && c > 1 {
+			r.fail("integer beyond 64 bits")
+			return 0
+		}
+		v |= uint64(c&0x7f) << shift
+		if c&0x80 == 0 {
+			return v
+		}
+	}
+	r.fail("integer longer than 10 bytes")
+	return 0
+}
+
 // skipSigned skips a signed LEB128 of at most bits bits.
 func (r *reader) skipSigned(bits int) {
 	for n := 0; n < (bits+6)/7; n++ {
@@ -70,6 +89,23 @@ func (r *reader) skipSigned(bits int) {
 		}
 	}
 	r.fail("signed integer longer than %d bits", bits)
+}
+
+// signed64 reads a signed LEB128 of at most 64 bits.
+func (r *reader) signed64() int64 {
+	var v int64
+	for shift := 0; shift < 70; shift += 7 {
+		c := r.u8()
+		v |= int64(c&0x7f) << shift
+		if c&0x80 == 0 {
+			if c&0x40 != 0 && shift < 57 {
+				v |= -1 << (shift + 7)
+			}
+			return v
+		}
+	}
+	r.fail("signed integer longer than 64 bits")
+	return 0
 }
 
 func (r *reader) take(n uint32) []byte {
@@ -125,6 +161,7 @@ func (r *reader) valueType() ValueType {
 	return t
 }
 
+// limits reads the bounds of a table or a 32-bit memory.
 func (r *reader) limits(what string) Limits {
 	flag := r.u8()
 	switch {
@@ -139,6 +176,28 @@ func (r *reader) limits(what string) Limits {
 	}
 	return l
 }
+
+// memoryLimits reads the bounds of a memory. Those of a 64-bit one are cut to what a 32-bit one can have: the maximum is
+// always set, and a memory that needs more from the start is refused.
+func (r *reader) memoryLimits() Limits {
+	if r.pos >= len(r.b) || r.b[r.pos]&^1 != limitsWide {
+		return r.limits("memory")
+	}
+	l := Limits{Wide: true, HasMax: true, Max: WidePagesMax}
+	flag, least := r.u8(), r.u64()
+	if least > WidePagesMax {
+		r.unsupported("64-bit memory of %d pages; the limit is %d", least, WidePagesMax)
+		return l
+	}
+	l.Min = uint32(least)
+	if flag&1 != 0 {
+		l.Max = uint32(min(r.u64(), WidePagesMax))
+	}
+	return l
+}
+
+// limitsWide is the bit of the limits flag that says 64-bit addresses.
+const limitsWide = 4
 
 func appendU32(out []byte, v uint32) []byte {
 	for v >= 0x80 {

@@ -19,8 +19,10 @@ type Module struct {
 	PagesMin   uint32
 	PagesMax   uint32 // 0: none
 	NoMemory   bool
+	Wide       bool     // the memory has 64-bit addresses
 	Table      []uint32 // function indices in table 0 from slot 0
 	Data       []Data
+	Passive    [][]byte // segments after those of Data
 	MoreExport []string // further names for function 0, to provoke clashes
 	Start      *uint32
 }
@@ -80,9 +82,9 @@ func (m Module) Bytes() []byte {
 	}
 	if !m.NoMemory {
 		exports = append(exports, Code(Name("memory"), 2, 0))
-		limits := Code(0, U32(m.PagesMin))
+		limits := Code(m.wideFlag(), U32(m.PagesMin))
 		if m.PagesMax != 0 {
-			limits = Code(1, U32(m.PagesMin), U32(m.PagesMax))
+			limits = Code(m.wideFlag()|1, U32(m.PagesMin), U32(m.PagesMax))
 		}
 		out = section(out, 5, Code(1, limits))
 	}
@@ -98,12 +100,33 @@ func (m Module) Bytes() []byte {
 		}
 		out = section(out, 9, Code(1, 0, 0x41, 0, 0x0b, vector(slots)))
 	}
+	if m.Passive != nil {
+		out = section(out, 12, U32(uint32(len(m.Data)+len(m.Passive))))
+	}
 	out = section(out, 10, vector(code))
+	return section(out, 11, m.data())
+}
+
+func (m Module) wideFlag() int {
+	if m.Wide {
+		return 4
+	}
+	return 0
+}
+
+func (m Module) data() []byte {
 	var data [][]byte
 	for _, d := range m.Data {
-		data = append(data, Code(0, I32(int32(d.Offset)), 0x0b, U32(uint32(len(d.Bytes))), d.Bytes))
+		offset := I32(int32(d.Offset))
+		if m.Wide {
+			offset = I64(int64(d.Offset))
+		}
+		data = append(data, Code(0, offset, 0x0b, U32(uint32(len(d.Bytes))), d.Bytes))
 	}
-	return section(out, 11, vector(data))
+	for _, p := range m.Passive {
+		data = append(data, Code(1, U32(uint32(len(p))), p))
+	}
+	return vector(data)
 }
 
 func (m Module) globals() []byte {
