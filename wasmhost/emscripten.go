@@ -1,7 +1,6 @@
 package wasmhost
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -11,14 +10,12 @@ import (
 	"verbatim/wasmhost/wasmbin"
 )
 
-// What follows behaves like ao-loader 0.0.49 on Node for the format wasm32-unknown-emscripten4, in its effects on memory,
-// time and results. ABI.md lists where it differs: no shell, no input, no files except the reserved path.
+// What follows behaves like ao-loader 0.0.49 on Node in its effects on memory, time and results. ABI.md lists where it differs: no shell, no input, no files except the reserved path.
 
 const (
 	cookieLow         = 0x02135467 // at the end of the stack
 	cookieHigh        = 0x89bacdfe // after it
 	cookieZero        = 0x63736d65 // at address 0
-	heapBytesMax      = 4_294_901_760
 	growthStepMax     = 96 << 20
 	clockAfterStreams = 3 // the loader stamps three standard streams before the module's constructors run
 )
@@ -36,10 +33,10 @@ func (e *evaluation) runEmscripten(c Call, img image) []byte {
 	e.clock.read() // the loader makes the folder /data
 	stack := e.call("emscripten_stack_get_current")
 	message, env := e.stackString(c.Message), e.stackString(c.Env)
-	out := e.call32("handle", uint64(message), uint64(env))
+	out := e.callPointer("handle", uint64(message), uint64(env))
 	for e.async.state == asyncUnwinding {
 		e.resume()
-		out = e.call32("handle", 0, 0) // rewinding restores the parameters
+		out = e.callPointer("handle", 0, 0) // rewinding restores the parameters
 	}
 	e.call("_emscripten_stack_restore", stack)
 	return e.result(out)
@@ -47,7 +44,7 @@ func (e *evaluation) runEmscripten(c Call, img image) []byte {
 
 // stackCookies writes the words by which the reference would notice a stack overflow.
 func (e *evaluation) stackCookies() {
-	end := e.call32("emscripten_stack_get_end")
+	end := e.callPointer("emscripten_stack_get_end")
 	if end == 0 {
 		end = 4
 	}
@@ -59,7 +56,7 @@ func (e *evaluation) stackCookies() {
 // stackString puts a zero-terminated string on the module's stack.
 func (e *evaluation) stackString(s []byte) uint32 {
 	e.chargeBytes(uint64(len(s)))
-	ptr := e.call32("_emscripten_stack_alloc", uint64(len(s)+1))
+	ptr := e.callPointer("_emscripten_stack_alloc", uint64(len(s)+1))
 	b := e.bytes(ptr, uint32(len(s)+1))
 	copy(b, s)
 	b[len(s)] = 0
@@ -91,45 +88,47 @@ const (
 )
 
 // addEmscripten adds the functions that emscripten's glue provides in the reference loader.
-func addEmscripten(table map[string]hostImport) {
-	add := func(name, params, results string, run hostFunc) {
-		table[name] = hostImport{sig(params, results), run}
-	}
+func addEmscripten(table hostTable) {
+	add := table.add
 	add("env._emscripten_throw_longjmp", "", "", func(*evaluation, []uint64) { panic(longjmp{}) })
 	add("env._abort_js", "", "", abort("abort"))
 	add("env.exit", "i", "", exit)
-	add("env.__assert_fail", "iiii", "", abort("assertion failed"))
-	add("env._emscripten_memcpy_js", "iii", "", memcpy)
-	add("env.emscripten_resize_heap", "i", "i", resizeHeap)
-	add("env.emscripten_get_heap_max", "", "i", func(_ *evaluation, s []uint64) { s[0] = heapBytesMax })
+	add("env.__assert_fail", "ppip", "", abort("assertion failed"))
+	add("env._emscripten_memcpy_js", "ppp", "", memcpy)
+	add("env.emscripten_resize_heap", "p", "i", resizeHeap)
+	add("env.emscripten_get_heap_max", "", "p", func(e *evaluation, s []uint64) { s[0] = e.m.heapMax })
 	add("env.emscripten_date_now", "", "d", dateNow)
 	add("env.emscripten_get_now", "", "d", dateNow)
 	add("env._emscripten_get_now_is_monotonic", "", "i", fixed(1))
-	add("env._emscripten_system", "i", "i", noShell)
-	add("env._tzset_js", "iiii", "", tzset)
-	add("env._gmtime_js", "iii", "", gmtime)
-	add("env._localtime_js", "iii", "", localtime)
-	add("env._mktime_js", "i", "i", mktime)
-	add("env.strftime", "iiii", "i", strftime)
-	add("env.strftime_l", "iiiii", "i", strftime)
-	add("env.__asyncjs__weavedrive_open", "ii", "i", driveOpen)
-	add("env.__asyncjs__weavedrive_read", "iii", "i", driveRead)
+	add("env._emscripten_system", "p", "i", noShell)
+	add("env._tzset_js", "pppp", "", tzset)
+	add("env.strftime", "pppp", "p", strftime)
+	add("env.strftime_l", "ppppp", "p", strftime)
+	add("env.__asyncjs__weavedrive_open", "pp", "i", driveOpen)
+	add("env.__asyncjs__weavedrive_read", "ipp", "i", driveRead)
 	add("env.__asyncjs__weavedrive_close", "i", "i", driveClose)
-	add("env.__syscall_openat", "iiii", "i", fixed(-errNoEntry))
-	add("env.__syscall_unlinkat", "iii", "i", fixed(-errNoEntry))
-	add("env.__syscall_rmdir", "i", "i", fixed(-errNoEntry))
-	add("env.__syscall_renameat", "iiii", "i", fixed(-errNoEntry))
-	add("env.__syscall_readlinkat", "iiii", "i", fixed(-errNoEntry))
+	add("env.__syscall_openat", "ipip", "i", fixed(-errNoEntry))
+	add("env.__syscall_unlinkat", "ipi", "i", fixed(-errNoEntry))
+	add("env.__syscall_rmdir", "p", "i", fixed(-errNoEntry))
+	add("env.__syscall_renameat", "ipip", "i", fixed(-errNoEntry))
+	add("env.__syscall_readlinkat", "ippp", "i", fixed(-errNoEntry))
 	add("env.__syscall_dup3", "iii", "i", fixed(-errBadFile))
-	add("env.__syscall_fcntl64", "iii", "i", fcntl)
-	add("env.__syscall_ioctl", "iii", "i", ioctl)
+	add("env.__syscall_fcntl64", "iip", "i", fcntl)
+	add("env.__syscall_ioctl", "iip", "i", ioctl)
 	add("wasi_snapshot_preview1.fd_close", "i", "i", fdClose)
-	add("wasi_snapshot_preview1.fd_read", "iiii", "i", fdRead)
-	add("wasi_snapshot_preview1.fd_write", "iiii", "i", fdWriteTicking)
-	add("wasi_snapshot_preview1.fd_seek", "iiiii", "i", fdSeekSplit)
-	add("wasi_snapshot_preview1.environ_sizes_get", "ii", "i", zeroSizes)
-	add("wasi_snapshot_preview1.environ_get", "ii", "i", fixed(0))
+	add("wasi_snapshot_preview1.fd_read", "ippp", "i", fdRead)
+	add("wasi_snapshot_preview1.fd_write", "ippp", "i", fdWriteTicking)
+	add("wasi_snapshot_preview1.environ_sizes_get", "pp", "i", zeroSizes)
+	add("wasi_snapshot_preview1.environ_get", "pp", "i", fixed(0))
 	add("wasi_snapshot_preview1.proc_exit", "i", "", exit)
+	time, seek, back := "iip", "iiiip", "i"
+	if table.wide {
+		time, seek, back = "jp", "ijip", "j"
+	}
+	add("env._gmtime_js", time, "", gmtime)
+	add("env._localtime_js", time, "", localtime)
+	add("env._mktime_js", "p", back, mktime)
+	add("wasi_snapshot_preview1.fd_seek", seek, "i", fdSeekExact)
 }
 
 func exit(_ *evaluation, stack []uint64) {
@@ -151,16 +150,20 @@ func resizeHeap(e *evaluation, stack []uint64) {
 		panic(&Fault{Trap, "heap resized to less than it is"})
 	}
 	answer(stack, 0)
-	if asked > heapBytesMax {
+	heapMax := float64(e.m.heapMax)
+	if asked > heapMax {
 		e.growthRefused = true
 		return
 	}
 	for cut := 1.0; cut <= 4; cut *= 2 {
 		more := min(float64(old*(1+0.2/cut)), asked+growthStepMax)
 		size := max(asked, more)
-		size = min(heapBytesMax, size+math.Mod(pageBytes-math.Mod(size, pageBytes), pageBytes))
-		pages := uint32((size - old + pageBytes - 1) / pageBytes)
-		if _, ok := e.memory.Grow(pages); ok {
+		size = min(heapMax, size+math.Mod(pageBytes-math.Mod(size, pageBytes), pageBytes))
+		pages := (size - old + pageBytes - 1) / pageBytes
+		if pages > wasmbin.WidePagesMax {
+			continue
+		}
+		if _, ok := e.memory.Grow(uint32(pages)); ok {
 			e.charge(uint64(pages) * wasmbin.PageGas)
 			answer(stack, 1)
 			return
@@ -183,14 +186,14 @@ func noShell(_ *evaluation, stack []uint64) {
 }
 
 func zeroSizes(e *evaluation, stack []uint64) {
-	e.putU32(arg(stack, 0), 0)
-	e.putU32(arg(stack, 1), 0)
+	e.putSize(arg(stack, 0), 0)
+	e.putSize(arg(stack, 1), 0)
 	answer(stack, 0)
 }
 
 // invokeImport is invoke_SIG: a protected call of a table function through the module's dynCall_SIG. A longjmp inside
 // ends here: the stack pointer goes back and the module is told by setThrew.
-func invokeImport(bin *wasmbin.Module, name string) (hostImport, bool) {
+func (c conventions) invokeImport(bin *wasmbin.Module, name string) (hostImport, bool) {
 	target := "dynCall_" + strings.TrimPrefix(name, "invoke_")
 	export, ok := bin.ExportOf(target)
 	if !ok || export.Kind != wasmbin.KindFunc {
@@ -198,7 +201,12 @@ func invokeImport(bin *wasmbin.Module, name string) (hostImport, bool) {
 	}
 	t, _ := bin.Type(export.Index)
 	params := len(t.Params)
-	return hostImport{t, func(e *evaluation, stack []uint64) {
+	if params == 0 || t.Params[0] != wasmbin.I32 {
+		return hostImport{}, false
+	}
+	// The slot of the table is an address like any other for the caller, and always an i32 for dynCall.
+	t.Params = append(c.letters("p"), t.Params[1:]...)
+	return hostImport{sig: t, run: func(e *evaluation, stack []uint64) {
 		saved, frames := e.call("emscripten_stack_get_current"), e.stack.Get()
 		args := append([]uint64(nil), stack[:max(params, len(t.Results))]...)
 		err := e.invoke(target, args)
@@ -244,8 +252,7 @@ const (
 )
 
 const (
-	asyncHeaderBytes = 12
-	asyncStackBytes  = 40 << 20
+	asyncStackBytes = 40 << 20
 )
 
 type asyncify struct {
@@ -261,11 +268,11 @@ func (e *evaluation) sleep(op func() int32) int32 {
 	switch a.state {
 	case asyncNormal:
 		a.state, a.pending = asyncUnwinding, op
-		a.data = e.call32("malloc", asyncHeaderBytes+asyncStackBytes)
-		header := e.bytes(a.data, asyncHeaderBytes)
-		binary.LittleEndian.PutUint32(header, a.data+asyncHeaderBytes)
-		binary.LittleEndian.PutUint32(header[4:], a.data+asyncHeaderBytes+asyncStackBytes)
-		binary.LittleEndian.PutUint32(header[8:], 0) // the function to come back to: handle
+		a.data = e.callPointer("malloc", uint64(e.m.asyncHeader+asyncStackBytes))
+		stack, width := a.data+e.m.asyncHeader, e.m.pointerBytes()
+		e.putSize(a.data, stack)
+		e.putSize(a.data+width, stack+asyncStackBytes)
+		e.putU32(a.data+2*width, 0) // the function to come back to: handle
 		e.call("asyncify_start_unwind", uint64(a.data))
 	case asyncRewinding:
 		a.state = asyncNormal

@@ -1,5 +1,7 @@
 package wasmhost
 
+import "encoding/binary"
+
 // file is an open virtual file: a standard stream, or the answer to an inference request.
 type file struct {
 	terminal bool
@@ -86,8 +88,7 @@ func fdRead(e *evaluation, stack []uint64) {
 	}
 	total := uint32(0)
 	for i := range arg(stack, 2) {
-		at := arg(stack, 1) + 8*i
-		buf := e.bytes(e.u32(at), e.u32(at+4))
+		buf := e.vector(arg(stack, 1), i)
 		n := f.read(buf)
 		e.chargeBytes(uint64(n))
 		total += uint32(n)
@@ -95,7 +96,7 @@ func fdRead(e *evaluation, stack []uint64) {
 			break
 		}
 	}
-	e.putU32(arg(stack, 3), total)
+	e.putSize(arg(stack, 3), total)
 	answer(stack, 0)
 }
 
@@ -118,26 +119,29 @@ func fdWriteEach(e *evaluation, stack []uint64, written func()) {
 	total := uint32(0)
 	for i := range arg(stack, 2) {
 		e.charge(1)
-		n := e.u32(arg(stack, 1) + 8*i + 4)
-		e.bytes(e.u32(arg(stack, 1)+8*i), n)
+		n := uint32(len(e.vector(arg(stack, 1), i)))
 		total += n
 		if n > 0 {
 			written()
 		}
 	}
-	e.putU32(arg(stack, 3), total)
+	e.putSize(arg(stack, 3), total)
 	answer(stack, 0)
 }
 
-// fdSeekSplit is fd_seek with the offset in two halves, as emscripten passes it.
-func fdSeekSplit(e *evaluation, stack []uint64) {
-	offset := int64(uint64(arg(stack, 2))<<32 | uint64(arg(stack, 1)))
+// fdSeekExact is fd_seek of emscripten, where offsets are JavaScript numbers. Without 64-bit addresses, the offset comes
+// in two halves.
+func fdSeekExact(e *evaluation, stack []uint64) {
+	offset, rest := int64(stack[1]), stack[2:]
+	if !e.m.wide {
+		offset, rest = int64(uint64(arg(stack, 2))<<32|uint64(arg(stack, 1))), stack[3:]
+	}
 	const exact = 1 << 53
 	if offset > exact || offset < -exact {
 		answer(stack, errOverflow)
 		return
 	}
-	fdSeek(e, stack, offset, arg(stack, 3), arg(stack, 4))
+	fdSeek(e, stack, offset, arg(rest, 0), arg(rest, 1))
 }
 
 func fdSeek(e *evaluation, stack []uint64, offset int64, whence, result uint32) {
@@ -156,7 +160,9 @@ func fdSeek(e *evaluation, stack []uint64, offset int64, whence, result uint32) 
 // Commands of fcntl and ioctl that the reference answers for open files.
 const (
 	fcntlGetFD, fcntlSetFD, fcntlGetFlags, fcntlSetFlags = 1, 2, 3, 4
-	fcntlSetLock, fcntlSetLockWait                       = 13, 14
+	fcntlGetLock                                         = 12 // the next two set one
+	fcntlGetLockWide                                     = 5
+	fileUnlocked                                         = 2
 	ioctlWindowSize                                      = 21523
 	windowRows, windowColumns                            = 24, 80
 )
@@ -164,13 +170,20 @@ const (
 func fcntl(e *evaluation, stack []uint64) {
 	fd, command := arg(stack, 0), arg(stack, 1)
 	f := e.files.open[fd]
+	getLock := uint32(fcntlGetLock)
+	if e.m.wide {
+		getLock = fcntlGetLockWide
+	}
 	switch {
 	case f == nil:
 		answer(stack, -errBadFile)
 	case command == fcntlGetFlags && f.terminal && !f.input:
 		answer(stack, 1) // opened for writing
 	case command == fcntlGetFD, command == fcntlSetFD, command == fcntlGetFlags, command == fcntlSetFlags,
-		command == fcntlSetLock, command == fcntlSetLockWait:
+		command == getLock+1, command == getLock+2:
+		answer(stack, 0)
+	case command == getLock: // nobody else holds one
+		binary.LittleEndian.PutUint16(e.bytes(e.pointerAt(arg(stack, 2)), 2), fileUnlocked)
 		answer(stack, 0)
 	default:
 		answer(stack, -errInvalid)
@@ -190,7 +203,7 @@ func ioctl(e *evaluation, stack []uint64) {
 		answer(stack, -errNotTTY)
 	default:
 		if fd != 2 {
-			e.putU32(e.u32(arg(stack, 2)), windowRows|windowColumns<<16)
+			e.putU32(e.pointerAt(arg(stack, 2)), windowRows|windowColumns<<16)
 		}
 		answer(stack, 0)
 	}

@@ -3,6 +3,7 @@ package wasmhost
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -23,49 +24,52 @@ const (
 	globalPrefix   = "verbatim global "
 )
 
+// addressBeyond stands for all addresses above it: no memory reaches it.
+const addressBeyond = math.MaxUint32
+
 // hostFunc is the body of a host function. stack holds the parameters and takes the result; the upper half of an i32
 // slot is undefined on entry.
 type hostFunc func(e *evaluation, stack []uint64)
 
 // hostImport is a host function and its signature.
 type hostImport struct {
-	sig wasmbin.FuncType
-	run hostFunc
+	sig      wasmbin.FuncType
+	pointers []int // parameters that are 64-bit addresses or sizes
+	run      hostFunc
 }
 
-// sig builds a signature from letters: i is i32, j is i64, f is f32, d is f64.
-func sig(params, results string) wasmbin.FuncType {
-	return wasmbin.FuncType{Params: letters(params), Results: letters(results)}
+// hostTable is what a format offers to its modules, by "module.name".
+type hostTable struct {
+	conventions
+	functions map[string]hostImport
 }
 
-func letters(s string) []wasmbin.ValueType {
-	var out []wasmbin.ValueType
-	for _, c := range s {
-		switch c {
-		case 'i':
-			out = append(out, wasmbin.I32)
-		case 'j':
-			out = append(out, wasmbin.I64)
-		case 'f':
-			out = append(out, wasmbin.F32)
-		case 'd':
-			out = append(out, wasmbin.F64)
+// add offers a function; its types are letters as in conventions.sig.
+func (t hostTable) add(name, params, results string, run hostFunc) {
+	t.functions[name] = t.hostImport(params, results, run)
+}
+
+func (c conventions) hostImport(params, results string, run hostFunc) hostImport {
+	h := hostImport{sig: c.sig(params, results), run: run}
+	for i, letter := range params {
+		if letter == 'p' && c.wide {
+			h.pointers = append(h.pointers, i)
 		}
 	}
-	return out
+	return h
 }
 
 // resolve finds the host function for each import of bin, or says which imports the host does not offer.
-func resolve(bin *wasmbin.Module, format Format) ([]hostImport, error) {
-	offered := importsOf(format)
+func (c conventions) resolve(bin *wasmbin.Module, format Format) ([]hostImport, error) {
+	offered := c.importsOf()
 	out := make([]hostImport, len(bin.Imports))
 	var unknown []string
 	for i, im := range bin.Imports {
 		t, _ := bin.Type(uint32(i))
 		full := im.Module + "." + im.Name
 		h, ok := offered[full]
-		if !ok && format == Emscripten4 && im.Module == moduleEnv && strings.HasPrefix(im.Name, "invoke_") {
-			h, ok = invokeImport(bin, im.Name)
+		if !ok && c.emscripten && im.Module == moduleEnv && strings.HasPrefix(im.Name, "invoke_") {
+			h, ok = c.invokeImport(bin, im.Name)
 		}
 		switch {
 		case !ok:
@@ -82,17 +86,15 @@ func resolve(bin *wasmbin.Module, format Format) ([]hostImport, error) {
 }
 
 // importsOf is the table of host functions of a format, by "module.name".
-func importsOf(format Format) map[string]hostImport {
-	table := map[string]hostImport{
-		moduleVerbatim + ".infer": {sig("iiii", "i"), inferImport},
-	}
-	switch format {
-	case Emscripten4:
+func (c conventions) importsOf() map[string]hostImport {
+	table := hostTable{c, map[string]hostImport{}}
+	table.add(moduleVerbatim+".infer", "pppp", "i", inferImport)
+	if c.emscripten {
 		addEmscripten(table)
-	case Plain:
+	} else {
 		addWASI(table)
 	}
-	return table
+	return table.functions
 }
 
 // instantiateHost puts the module's imports and the refill function into its runtime.
@@ -127,6 +129,9 @@ func (h hostImport) goFunc() api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		e := evaluationOf(ctx)
 		e.charge(hostCallGas)
+		for _, i := range h.pointers {
+			stack[i] = min(stack[i], addressBeyond)
+		}
 		h.run(e, stack)
 	}
 }

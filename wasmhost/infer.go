@@ -47,7 +47,7 @@ func (e *evaluation) infer(request, n, pointerOut, lengthOut uint32) int32 {
 		return inferLongResponse
 	}
 	e.chargeBytes(uint64(len(response)))
-	ptr := e.call32("malloc", uint64(len(response)+1))
+	ptr := e.callPointer("malloc", uint64(len(response)+1))
 	if ptr == 0 {
 		return inferNoMemory
 	}

@@ -61,7 +61,7 @@ type image struct {
 // start makes the instance: with memory nil as the module defines it, otherwise as the image says.
 func (e *evaluation) start(memory []byte) (image, error) {
 	img := image{memory: memory}
-	if memory != nil && e.m.format == Plain {
+	if memory != nil && !e.m.emscripten {
 		var err error
 		img.memory, img.globals, e.clock.now, err = splitTrailer(memory, len(e.m.globals))
 		if err != nil {
@@ -134,13 +134,18 @@ func (e *evaluation) call(name string, params ...uint64) uint64 {
 	return results[0]
 }
 
-func (e *evaluation) call32(name string, params ...uint64) uint32 {
-	return uint32(e.call(name, params...))
+// callPointer calls a function that returns an address.
+func (e *evaluation) callPointer(name string, params ...uint64) uint32 {
+	if ptr := e.call(name, params...); !e.m.wide {
+		return uint32(ptr)
+	} else {
+		return uint32(min(ptr, addressBeyond))
+	}
 }
 
 // run restores or starts the module, hands it the message and returns its answer.
 func (e *evaluation) run(c Call, img image) []byte {
-	if e.m.format == Emscripten4 {
+	if e.m.emscripten {
 		return e.runEmscripten(c, img)
 	}
 	return e.runPlain(c, img)
@@ -165,7 +170,7 @@ func (e *evaluation) restore(img image) {
 // snapshot returns the image. The memory's slice is handed over: the instance is not used again.
 func (e *evaluation) snapshot() []byte {
 	memory := e.linear.buf[:e.memory.Size()]
-	if e.m.format != Plain {
+	if e.m.emscripten {
 		return memory
 	}
 	var values []uint64
@@ -188,7 +193,7 @@ func (e *evaluation) runPlain(c Call, img image) []byte {
 		e.call("_initialize")
 	}
 	message, env := e.mallocString(c.Message), e.mallocString(c.Env)
-	out := e.result(e.call32("handle", uint64(message), uint64(env)))
+	out := e.result(e.callPointer("handle", uint64(message), uint64(env)))
 	if e.m.exports["free"] {
 		e.call("free", uint64(message))
 		e.call("free", uint64(env))
@@ -199,7 +204,7 @@ func (e *evaluation) runPlain(c Call, img image) []byte {
 // mallocString puts a zero-terminated string into memory of the module's own allocator.
 func (e *evaluation) mallocString(s []byte) uint32 {
 	e.chargeBytes(uint64(len(s)))
-	ptr := e.call32("malloc", uint64(len(s)+1))
+	ptr := e.callPointer("malloc", uint64(len(s)+1))
 	if ptr == 0 {
 		panic(&Fault{MemoryLimit, fmt.Sprintf("malloc of %d bytes for the message failed", len(s)+1)})
 	}

@@ -113,6 +113,30 @@ func (e *evaluation) i32(ptr uint32) int32        { return int32(e.u32(ptr)) }
 func (e *evaluation) putU32(ptr, v uint32)        { binary.LittleEndian.PutUint32(e.bytes(ptr, 4), v) }
 func (e *evaluation) putU64(ptr uint32, v uint64) { binary.LittleEndian.PutUint64(e.bytes(ptr, 8), v) }
 
+// pointerAt reads an address or size.
+func (e *evaluation) pointerAt(ptr uint32) uint32 {
+	if e.m.wide {
+		return uint32(min(binary.LittleEndian.Uint64(e.bytes(ptr, 8)), addressBeyond))
+	}
+	return e.u32(ptr)
+}
+
+// putSize writes a size.
+func (e *evaluation) putSize(ptr, v uint32) {
+	if e.m.wide {
+		e.putU64(ptr, uint64(v))
+	} else {
+		e.putU32(ptr, v)
+	}
+}
+
+// vector reads entry i of a list of buffers for reading or writing.
+func (e *evaluation) vector(list, i uint32) []byte {
+	width := e.m.pointerBytes()
+	at := list + 2*width*i
+	return e.bytes(e.pointerAt(at), e.pointerAt(at+width))
+}
+
 // cString returns the bytes at ptr up to a zero, at most limit of them.
 func (e *evaluation) cString(ptr uint32, limit int) ([]byte, bool) {
 	rest, ok := e.memory.Read(ptr, e.memory.Size()-min(ptr, e.memory.Size()))

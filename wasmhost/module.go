@@ -15,21 +15,10 @@ import (
 	"verbatim/wasmhost/wasmbin"
 )
 
-// Format names the conventions between module and host, as the tag Module-Format does.
-type Format string
-
-// The formats.
-const (
-	Emscripten4 Format = "wasm32-unknown-emscripten4" // published aos modules: the glue of ao-loader
-	Plain       Format = "wasm32-unknown-plain"       // memory, malloc, handle; WASI preview 1 if imported
-)
-
-// Formats lists what Compile accepts.
-func Formats() []Format { return []Format{Emscripten4, Plain} }
-
 // Module is a compiled module. It is safe for concurrent use: each call runs in an instance of its own.
 type Module struct {
-	format   Format
+	format Format
+	conventions
 	runtime  wazero.Runtime // one per module, because signatures of host functions differ between modules
 	compiled wazero.CompiledModule
 	pagesMin uint32
@@ -51,18 +40,22 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 	if format == "" {
 		format = detect(bin)
 	}
-	if format != Emscripten4 && format != Plain {
+	conv, ok := conventionsOf(format)
+	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrFormat, format)
 	}
-	if err := checkExports(bin, format); err != nil {
+	if conv.wide != bin.Wide() {
+		return nil, fmt.Errorf("%w: format %s and a memory with 64-bit addresses: %v", ErrModule, format, bin.Wide())
+	}
+	if err := conv.checkExports(bin, format); err != nil {
 		return nil, err
 	}
-	imports, err := resolve(bin, format)
+	imports, err := conv.resolve(bin, format)
 	if err != nil {
 		return nil, err
 	}
 	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport, Stack: stackExport}
-	if format == Plain {
+	if !conv.emscripten {
 		names.GlobalPrefix = globalPrefix
 	}
 	metered, globals, err := wasmbin.Instrument(bin, names)
@@ -74,7 +67,7 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 			return nil, fmt.Errorf("%w: a mutable global of type %v cannot be kept", ErrModule, g.Type)
 		}
 	}
-	m := &Module{format: format, pagesMin: bin.Memory.Min, globals: globals, exports: map[string]bool{}, dataEnd: bin.DataEnd()}
+	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, globals: globals, exports: map[string]bool{}, dataEnd: bin.DataEnd()}
 	for _, e := range bin.Exports {
 		m.exports[e.Name] = e.Kind == wasmbin.KindFunc
 	}
@@ -106,25 +99,17 @@ func (h *Host) build(ctx context.Context, m *Module, bin *wasmbin.Module, import
 // Close releases the module's code. No call of Handle may be running.
 func (m *Module) Close(ctx context.Context) error { return m.runtime.Close(ctx) }
 
-// detect tells emscripten's modules by the functions that only its linker exports.
-func detect(bin *wasmbin.Module) Format {
-	if _, ok := bin.ExportOf("emscripten_stack_init"); ok {
-		return Emscripten4
-	}
-	return Plain
-}
-
 // checkExports makes sure that the module has what the host calls, with the right signatures.
-func checkExports(bin *wasmbin.Module, format Format) error {
+func (c conventions) checkExports(bin *wasmbin.Module, format Format) error {
 	handle, ok := bin.ExportOf("handle")
-	if t, _ := bin.Type(handle.Index); !ok || handle.Kind != wasmbin.KindFunc || !t.Equal(sig("ii", "i")) {
-		return fmt.Errorf("%w: export %q of type (i32,i32)->(i32) is missing", ErrNoHandle, "handle")
+	if t, _ := bin.Type(handle.Index); !ok || handle.Kind != wasmbin.KindFunc || !t.Equal(c.sig("pp", "p")) {
+		return fmt.Errorf("%w: export %q of type %v is missing", ErrNoHandle, "handle", c.sig("pp", "p"))
 	}
 	memory, ok := bin.ExportOf("memory")
 	if !ok || memory.Kind != wasmbin.KindMemory || bin.Memory == nil {
 		return fmt.Errorf("%w: no memory is exported as \"memory\"", ErrModule)
 	}
-	for _, want := range neededExports(bin, format) {
+	for _, want := range c.neededExports(bin) {
 		e, ok := bin.ExportOf(want.name)
 		if t, _ := bin.Type(e.Index); !ok || e.Kind != wasmbin.KindFunc || !t.Equal(want.sig) {
 			return fmt.Errorf("%w: format %s needs the export %q of type %v", ErrModule, format, want.name, want.sig)
@@ -139,36 +124,41 @@ type exportedFunction struct {
 }
 
 // neededExports lists the functions the host will call, given the format and the imports.
-func neededExports(bin *wasmbin.Module, format Format) []exportedFunction {
-	need := []exportedFunction{{"malloc", sig("i", "i")}}
-	if format == Plain {
-		return append(need, optionalExports(bin)...)
+func (c conventions) neededExports(bin *wasmbin.Module) []exportedFunction {
+	need := []exportedFunction{{"malloc", c.sig("p", "p")}}
+	if !c.emscripten {
+		return append(need, c.optionalExports(bin)...)
 	}
-	need = append(need, exportedFunction{"emscripten_stack_init", sig("", "")},
-		exportedFunction{"emscripten_stack_get_end", sig("", "i")},
-		exportedFunction{"emscripten_stack_get_current", sig("", "i")},
-		exportedFunction{"_emscripten_stack_alloc", sig("i", "i")},
-		exportedFunction{"_emscripten_stack_restore", sig("i", "")},
-		exportedFunction{"__wasm_call_ctors", sig("", "")})
+	add := func(name, params, results string) {
+		need = append(need, exportedFunction{name, c.sig(params, results)})
+	}
+	add("emscripten_stack_init", "", "")
+	add("emscripten_stack_get_end", "", "p")
+	add("emscripten_stack_get_current", "", "p")
+	add("_emscripten_stack_alloc", "p", "p")
+	add("_emscripten_stack_restore", "p", "")
+	add("__wasm_call_ctors", "", "")
 	for _, im := range bin.Imports {
 		switch {
 		case strings.HasPrefix(im.Name, "invoke_"):
-			need = append(need, exportedFunction{"setThrew", sig("ii", "")})
-		case im.Name == "_mktime_js":
-			need = append(need, exportedFunction{"_emscripten_tempret_set", sig("i", "")})
+			add("setThrew", "pi", "")
+		case im.Name == "_mktime_js" && !c.wide:
+			add("_emscripten_tempret_set", "i", "")
 		case strings.HasPrefix(im.Name, "__asyncjs__"):
-			need = append(need, exportedFunction{"free", sig("i", "")},
-				exportedFunction{"asyncify_start_unwind", sig("i", "")}, exportedFunction{"asyncify_stop_unwind", sig("", "")},
-				exportedFunction{"asyncify_start_rewind", sig("i", "")}, exportedFunction{"asyncify_stop_rewind", sig("", "")})
+			add("free", "p", "")
+			add("asyncify_start_unwind", "p", "")
+			add("asyncify_stop_unwind", "", "")
+			add("asyncify_start_rewind", "p", "")
+			add("asyncify_stop_rewind", "", "")
 		}
 	}
 	return need
 }
 
 // optionalExports are those a plain module may lack, but not have with another type.
-func optionalExports(bin *wasmbin.Module) []exportedFunction {
+func (c conventions) optionalExports(bin *wasmbin.Module) []exportedFunction {
 	var out []exportedFunction
-	for _, f := range []exportedFunction{{"free", sig("i", "")}, {"_initialize", sig("", "")}} {
+	for _, f := range []exportedFunction{{"free", c.sig("p", "")}, {"_initialize", c.sig("", "")}} {
 		if _, ok := bin.ExportOf(f.name); ok {
 			out = append(out, f)
 		}

@@ -11,31 +11,41 @@ import (
 const (
 	tmSecond, tmMinute, tmHour, tmDay, tmMonth, tmYear       = 0, 4, 8, 12, 16, 20
 	tmWeekday, tmYearDay, tmDaylight, tmOffset, tmZone       = 24, 28, 32, 36, 40
+	tmOffsetWide, tmZoneWide                                 = 40, 48            // 64-bit fields
 	secondsMax                                         int64 = 8_640_000_000_000 // what a JavaScript Date can hold
 	zoneName                                                 = "UTC\x00"
 )
 
 // tzset writes a time zone without offset and daylight saving: the process lives in UTC.
 func tzset(e *evaluation, stack []uint64) {
-	e.putU32(arg(stack, 0), 0)
+	e.putSize(arg(stack, 0), 0)
 	e.putU32(arg(stack, 1), 0)
 	copy(e.bytes(arg(stack, 3), uint32(len(zoneName))), zoneName)
 	copy(e.bytes(arg(stack, 2), uint32(len(zoneName))), zoneName)
 }
 
 func gmtime(e *evaluation, stack []uint64) {
-	e.putDate(arg(stack, 2), seconds(stack))
+	s, tm := e.timeArguments(stack)
+	e.putDate(tm, s)
 }
 
 func localtime(e *evaluation, stack []uint64) {
-	tm := arg(stack, 2)
-	e.putDate(tm, seconds(stack))
-	e.putU32(tm+tmOffset, 0)
+	s, tm := e.timeArguments(stack)
+	e.putDate(tm, s)
+	if e.m.wide {
+		e.putU64(tm+tmOffsetWide, 0)
+	} else {
+		e.putU32(tm+tmOffset, 0)
+	}
 	e.putU32(tm+tmDaylight, 0)
 }
 
-func seconds(stack []uint64) int64 {
-	return int64(uint64(arg(stack, 1))<<32 | uint64(arg(stack, 0)))
+// timeArguments reads (seconds, address of a struct tm); without 64-bit addresses the seconds come in two halves.
+func (e *evaluation) timeArguments(stack []uint64) (seconds int64, tm uint32) {
+	if e.m.wide {
+		return int64(stack[0]), arg(stack, 1)
+	}
+	return int64(uint64(arg(stack, 1))<<32 | uint64(arg(stack, 0))), arg(stack, 2)
 }
 
 // putDate fills the fields from second to day of the year; a time that JavaScript cannot hold gives zeros.
@@ -51,7 +61,8 @@ func (e *evaluation) putDate(tm uint32, s int64) {
 	}
 }
 
-// mktime normalises a date and returns its seconds; the high half goes through the module's own register.
+// mktime normalises a date and returns its seconds; without 64-bit addresses the high half goes through the module's own
+// register.
 func mktime(e *evaluation, stack []uint64) {
 	tm := arg(stack, 0)
 	year := int(e.i32(tm+tmYear)) + 1900
@@ -68,6 +79,10 @@ func mktime(e *evaluation, stack []uint64) {
 	if s < -secondsMax || s > secondsMax {
 		s = -1
 	}
+	if e.m.wide {
+		stack[0] = uint64(s)
+		return
+	}
 	e.call("_emscripten_tempret_set", uint64(uint32(s>>32)))
 	answer(stack, int32(s))
 }
@@ -80,9 +95,13 @@ type date struct {
 
 func (e *evaluation) readDate(tm uint32) date {
 	field := func(at uint32) int { return int(e.i32(tm + at)) }
+	offset, zoneAt := uint32(tmOffset), uint32(tmZone)
+	if e.m.wide {
+		offset, zoneAt = tmOffsetWide, tmZoneWide
+	}
 	d := date{field(tmSecond), field(tmMinute), field(tmHour), field(tmDay), field(tmMonth), field(tmYear) + 1900,
-		field(tmWeekday), field(tmYearDay), field(tmOffset), ""}
-	if zone := e.u32(tm + tmZone); zone != 0 {
+		field(tmWeekday), field(tmYearDay), field(offset), ""}
+	if zone := e.pointerAt(tm + zoneAt); zone != 0 {
 		text, _ := e.cString(zone, 64)
 		d.zone = string(text)
 	}

