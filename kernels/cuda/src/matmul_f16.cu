@@ -1,0 +1,4 @@
+// F16: embedding and products. SPEC.md sections 3, 5 and 9.
+#include "floats.cuh"
+
+FLOAT_KERNELS(F16, f16)
