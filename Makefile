@@ -65,7 +65,7 @@ e2e: build ## other people's software against ours (needs node, npm; arm64 runs 
 	@e2e/run.sh
 
 determinism: models ## fifty prompts of a real model at every level, thread count and batch: one digest each
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/matrix
+	$(BIN)/verbatim bench determinism --model $(SMOLLM)
 
 clean: ## removes what was built
 	rm -rf $(BIN)
