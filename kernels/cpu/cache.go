@@ -286,6 +286,6 @@ func (c *cache) place(m *matrix, index int) error {
 			return fmt.Errorf("%d bytes at %d of %d", part[1], part[0], len(c.data))
 		}
 	}
-	m.weights, m.scales = c.data[e.Weights:][:weights:weights], c.data[e.Scales:][:scales:scales]
+	m.point(c.data, e.Weights, e.Scales)
 	return nil
 }

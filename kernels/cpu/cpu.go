@@ -105,7 +105,7 @@ func (b *Backend) Info() kernels.Info {
 // Close stops the threads and frees the packed weights: no operator may follow.
 func (b *Backend) Close() error {
 	b.pool.close()
-	return errors.Join(b.cache.making.abandon(), b.memory.free())
+	return errors.Join(b.cache.making.abandon(), b.cache.making.free(), b.memory.free())
 }
 
 // buffer holds activations.

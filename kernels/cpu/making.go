@@ -22,13 +22,15 @@ type making struct {
 	over     bool
 	err      error // why there will be none
 	bytes    int   // given out
+	extended int   // bytes that the file has
 	matrices []cacheMatrix
+	parts    [][]byte // mapped, until the file is whole
 	tiles    [][]byte // by worker: room for a tile
 	failed   atomic.Pointer[error]
 }
 
 // make packs a matrix into the file, if there is one to be made, and says whether it did.
-func (c *cache) make(p *pool, memory *memory, m *matrix, job *packing) bool {
+func (c *cache) make(p *pool, m *matrix, job *packing) bool {
 	f := &c.making
 	if c.folder == "" || f.over {
 		return false
@@ -36,12 +38,13 @@ func (c *cache) make(p *pool, memory *memory, m *matrix, job *packing) bool {
 	err := c.begin(p)
 	if err == nil {
 		e := f.add(m)
+		f.extend(p)
 		job.file = f
 		p.run(job, m.tiles())
 		job.file = nil
 		err = f.failure()
 		if err == nil {
-			err = f.place(m, e, memory)
+			err = f.place(m, e)
 		}
 	}
 	if err != nil {
@@ -69,6 +72,7 @@ func (c *cache) begin(p *pool) error {
 	f.tiles = make([][]byte, p.threads)
 	for _, m := range c.packed {
 		e := f.add(m)
+		f.extend(p)
 		if err := f.write(m.weights, e.Weights); err != nil {
 			return err
 		}
@@ -88,6 +92,24 @@ func (f *making) add(m *matrix) cacheMatrix {
 	f.matrices = append(f.matrices, e)
 	return e
 }
+
+// extend gives the file zeros for all that was given out, a large page at a time: so the system keeps it in large pages, which
+// are faster to read than those that tiles would leave.
+func (f *making) extend(p *pool) {
+	if n := (f.bytes - f.extended + largePage - 1) / largePage; n > 0 {
+		p.run(&extension{f, f.extended, make([]byte, largePage)}, n)
+		f.extended += n * largePage
+	}
+}
+
+// extension is the task of writing zeros from a place on.
+type extension struct {
+	file  *making
+	from  int
+	zeros []byte
+}
+
+func (e *extension) run(item, _ int) { e.file.fail(e.file.write(e.zeros, e.from+item*largePage)) }
 
 func (f *making) write(data []byte, at int) error {
 	_, err := f.file.WriteAt(data, int64(at))
@@ -121,18 +143,47 @@ func (f *making) failure() error {
 	return nil
 }
 
-// place maps what was written of a matrix.
-func (f *making) place(m *matrix, e cacheMatrix, memory *memory) error {
-	// Where pages are larger than the format's, its places are no beginnings of pages.
-	first := e.Weights / os.Getpagesize() * os.Getpagesize()
-	weights, scales := m.tiles()*m.tileWeights, m.tiles()*m.tileScales
-	data, err := mapPart(f.file.Fd(), first, e.Scales+scales-first)
+// place maps the large pages in which a matrix lies.
+func (f *making) place(m *matrix, e cacheMatrix) error {
+	first := e.Weights / largePage * largePage
+	part, err := mapPart(f.file.Fd(), first, e.Scales+m.tiles()*m.tileScales-first)
 	if err != nil {
 		return err
 	}
-	memory.maps = append(memory.maps, data)
-	m.weights, m.scales = data[e.Weights-first:][:weights:weights], data[e.Scales-first:][:scales:scales]
+	f.parts = append(f.parts, part)
+	m.point(part, e.Weights-first, e.Scales-first)
 	return nil
+}
+
+// point gives a matrix its weights and scales in data.
+func (m *matrix) point(data []byte, weights, scales int) {
+	w, s := m.tiles()*m.tileWeights, m.tiles()*m.tileScales
+	m.weights, m.scales = data[weights:][:w:w], data[scales:][:s:s]
+}
+
+// join maps the file as a whole: as parts, a page that two matrices share counts twice.
+func (c *cache) join(memory *memory) error {
+	f := &c.making
+	whole, err := mapPart(f.file.Fd(), 0, f.bytes)
+	if err != nil {
+		return err
+	}
+	memory.maps = append(memory.maps, whole)
+	for i, e := range f.matrices {
+		c.packed[i].point(whole, e.Weights, e.Scales)
+	}
+	return f.free()
+}
+
+// free unmaps the parts.
+func (f *making) free() error {
+	parts := f.parts
+	f.parts = nil
+	var errs []error
+	for _, part := range parts {
+		errs = append(errs, unmapBytes(part))
+	}
+	return errors.Join(errs...)
 }
 
 // abandon removes what is not finished.
@@ -155,7 +206,7 @@ func (b *Backend) PackedBytes() int { return b.cache.bytes }
 func (b *Backend) SaveCache() error {
 	c := &b.cache
 	if c.making.file != nil {
-		if err := c.save(b.pool); err != nil {
+		if err := c.save(b.pool, &b.memory); err != nil {
 			c.making.err = errors.Join(fmt.Errorf("write packed weights %s: %w", c.path(), err), c.making.abandon())
 		}
 	}
@@ -163,9 +214,12 @@ func (b *Backend) SaveCache() error {
 }
 
 // save ends the file and gives it its name.
-func (c *cache) save(p *pool) error {
+func (c *cache) save(p *pool, memory *memory) error {
 	f := &c.making
 	if err := f.finish(p, c.want); err != nil {
+		return err
+	}
+	if err := c.join(memory); err != nil {
 		return err
 	}
 	if err := os.Rename(f.file.Name(), c.path()); err != nil {

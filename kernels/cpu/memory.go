@@ -12,6 +12,9 @@ type memory struct {
 	maps [][]byte
 }
 
+// largePage is what the system may back memory with at once.
+const largePage = 2 << 20
+
 // mapMin is the size from which memory is mapped.
 const mapMin = 1 << 20
 

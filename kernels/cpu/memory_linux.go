@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// largePage is what the system may back memory with at once.
-const largePage = 2 << 20
-
 // mapBytes returns zeros outside of the heap, nil if the system has none.
 func mapBytes(n int) []byte {
 	n = (n + largePage - 1) / largePage * largePage

@@ -92,7 +92,7 @@ func (b *Backend) pack(m *matrix) {
 	if b.level.unsigned && m.t == quant.Q8_0 {
 		p.flip = 0x80808080
 	}
-	if !b.cache.find(m, p) && !b.cache.make(b.pool, &b.memory, m, p) {
+	if !b.cache.find(m, p) && !b.cache.make(b.pool, m, p) {
 		m.weights = b.memory.get(m.tiles() * m.tileWeights)
 		m.scales = b.memory.get(m.tiles() * m.tileScales)
 		b.pool.run(p, m.tiles())
