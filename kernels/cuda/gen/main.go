@@ -109,7 +109,19 @@ func compileOne(file, arch string) ([]byte, error) {
 	if err := command.Run(); err != nil {
 		return nil, fmt.Errorf("%s for %s: %w\n%s", file, arch, err, problems.String())
 	}
-	return out.Bytes(), nil
+	return strip(out.Bytes()), nil
+}
+
+// strip takes comments and empty lines away: a fifth of the text.
+func strip(text []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(text) {
+		code, _, _ := bytes.Cut(line, []byte("//"))
+		if code = bytes.TrimRight(code, " \t\n"); len(code) > 0 {
+			out = append(append(out, code...), '\n')
+		}
+	}
+	return out
 }
 
 // replace writes the texts and removes those that are not among them.
