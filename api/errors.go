@@ -28,7 +28,7 @@ func status(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, cu.ErrModule):
 		return http.StatusUnprocessableEntity
-	case errors.Is(err, cu.ErrClosed):
+	case errors.Is(err, cu.ErrClosed), errors.Is(err, cu.ErrBusy):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, cu.ErrUpstream):
 		return http.StatusBadGateway

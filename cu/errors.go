@@ -3,6 +3,8 @@ package cu
 import (
 	"errors"
 	"fmt"
+
+	"verbatim/cu/ao"
 )
 
 // Kinds of errors. Every error of this package that a client can bring about wraps one of them; the rest are failures of
@@ -18,9 +20,34 @@ var (
 	ErrUpstream = errors.New("upstream failure")
 	// ErrDiverged: this build does not come to what the unit's own log says. Nothing more is signed for that process.
 	ErrDiverged = errors.New("the log and this build disagree")
+	// ErrDenied: this unit is told not to serve the process.
+	ErrDenied = errors.New("access denied")
+	// ErrBehind: the process has so much to catch up with that others are asked to come back later.
+	ErrBehind = errors.New("the process is behind")
+	// ErrBusy: too much waits already.
+	ErrBusy = errors.New("too busy")
+	// ErrBusy: the device that runs the model has no memory left for another session. Try again later.
+	ErrBusy = errors.New("the model's device has no memory left")
 	// ErrClosed: the unit is shutting down.
 	ErrClosed = errors.New("the unit is shutting down")
 )
+
+// DeniedError says which process is not served, or whose. It is ErrDenied.
+type DeniedError struct {
+	Process ao.ID
+	Owner   string // "": it is not about the owner
+}
+
+// Error implements error, in the words of the reference.
+func (e *DeniedError) Error() string {
+	if e.Owner != "" {
+		return "Access denied for process owner " + e.Owner
+	}
+	return "Access denied for process " + e.Process.String()
+}
+
+// Unwrap implements errors.Unwrap.
+func (e *DeniedError) Unwrap() error { return ErrDenied }
 
 // upstream marks an error of the scheduler or the archive, unless it says that something does not exist.
 func upstream(err error) error {

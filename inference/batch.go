@@ -137,31 +137,45 @@ func (e *Engine) lead() {
 }
 
 // compose gives out the rows of a pass: one to each session that needs one, and what is left to prompts. Whoever has waited
-// longest always gets some.
+// longest always gets some, as long as there is memory.
 func (e *Engine) compose() {
+	for _, s := range e.batch.sessions {
+		s.short = nil
+		if err := s.ctx.Err(); err != nil {
+			s.err = fmt.Errorf("inference: stopped at position %d: %w", s.position, err)
+		}
+	}
+	for !e.distribute() {
+	}
+	e.starve()
+}
+
+// distribute is an attempt to give out the rows; false if it must be made again.
+func (e *Engine) distribute() bool {
 	b := &e.batch
 	b.picked, b.rows, b.logits = b.picked[:0], 0, 0
 	reserved := 0
 	for i, s := range b.sessions {
 		s.rows = 0
-		if err := s.ctx.Err(); err != nil {
-			s.err = fmt.Errorf("inference: stopped at position %d: %w", s.position, err)
-		}
-		if i == 0 && s.pending() > 1 {
+		if i == 0 && !s.setback && s.pending() > 1 {
 			reserved = 1
 		}
 	}
 	for _, s := range b.sessions {
-		if s.err == nil && s.pending() == 1 && b.rows < e.chunkTokens-reserved && b.logits < e.logitsRows-reserved {
-			e.pick(s)
+		if s.err == nil && !s.setback && s.pending() == 1 && b.rows < e.chunkTokens-reserved && b.logits < e.logitsRows-reserved && !e.pick(s) {
+			return false
 		}
 	}
 	for _, s := range b.sessions {
-		if s.err == nil && s.pending() > 1 && b.rows < e.chunkTokens && !e.follows(s) {
-			e.adopt(s)
-			e.pick(s)
+		if s.err != nil || s.setback || s.pending() == 1 || b.rows == e.chunkTokens || e.follows(s) {
+			continue
+		}
+		e.adopt(s)
+		if !e.pick(s) {
+			return false
 		}
 	}
+	return e.resume()
 }
 
 // pending is the number of tokens that wait.
@@ -173,15 +187,22 @@ func (s *Session) wantedRows() (first, count int) {
 	return s.row + before, s.rows - before
 }
 
-// pick gives a session as many rows as it can use and the pass has left.
-func (e *Engine) pick(s *Session) {
+// pick gives a session as many rows as it can use and the pass and the device's memory have left; false if all rows must be given
+// out anew.
+func (e *Engine) pick(s *Session) bool {
 	b := &e.batch
 	s.row, s.rows = b.rows, min(s.pending(), e.chunkTokens-b.rows)
 	if s.whole {
 		s.rows = min(s.rows, max(s.wanted-s.position, 0)+e.logitsRows-b.logits)
 	}
 	if s.rows == 0 {
-		return
+		return true
+	}
+	if e.room(s) {
+		return false
+	}
+	if s.rows == 0 {
+		return true
 	}
 	if s.whole {
 		_, count := s.wantedRows()
@@ -189,6 +210,7 @@ func (e *Engine) pick(s *Session) {
 	}
 	b.rows += s.rows
 	b.picked = append(b.picked, s)
+	return true
 }
 
 // pass evaluates the rows that were given out and reads what was asked for.

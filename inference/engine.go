@@ -62,6 +62,7 @@ type Engine struct {
 	batch       batch
 	prefixes    prefixes
 	idle        []kernels.KV // of closed sessions
+	births      uint64       // sessions so far
 }
 
 // weights are the model's matrices in the backend's memory.

@@ -144,6 +144,16 @@ func (c *prefixes) evict() bool {
 	return true
 }
 
+// drop gives the memory of the page that was used longest ago back to the backend, and says whether there was one.
+func (c *prefixes) drop() bool {
+	c.clock++ // nothing is being taken or kept
+	if !c.evict() {
+		return false
+	}
+	_ = c.backend.Reserve(c.spare[len(c.spare)-1], 0, 0) // if it fails, the next Reserve will too
+	return true
+}
+
 // common is the length of what two lists begin with alike.
 func common(a, b []tokenizer.Token) int {
 	n := min(len(a), len(b))

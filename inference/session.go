@@ -18,6 +18,8 @@ type Session struct {
 	position  int               // tokens evaluated
 	shares    bool              // takes from and gives to the engine's prefixes
 	generates bool              // is Generate's: it samples as soon as it has logits
+	birth     uint64            // sessions that were begun before it
+	setback   bool              // lost its keys and values for want of memory (room.go)
 
 	evaluation
 
@@ -34,8 +36,9 @@ type evaluation struct {
 	row      int  // first row in the pass that runs
 	rows     int  // in that pass; 0: has no part in it
 	done     bool
-	away     bool // is in onToken
-	sampling bool // is counted in Engine.sampling
+	away     bool  // is in onToken
+	sampling bool  // is counted in Engine.sampling
+	short    error // why it got no memory in this pass
 	err      error
 }
 
@@ -43,16 +46,17 @@ type evaluation struct {
 func (e *Engine) NewSession() (*Session, error) {
 	e.acquire()
 	defer e.release()
+	s := &Session{engine: e, shares: true, birth: e.births}
+	e.births++
 	if last := len(e.idle) - 1; last >= 0 {
-		kv := e.idle[last]
-		e.idle = e.idle[:last]
-		return &Session{engine: e, kv: kv, shares: true}, nil
+		s.kv, e.idle = e.idle[last], e.idle[:last]
+		return s, nil
 	}
-	kv, err := e.backend.NewKV(e.shape)
-	if err != nil {
+	var err error
+	if s.kv, err = e.backend.NewKV(e.shape); err != nil {
 		return nil, fmt.Errorf("inference: begin a session: %w", err)
 	}
-	return &Session{engine: e, kv: kv, shares: true}, nil
+	return s, nil
 }
 
 // Close ends the session. Its KV may serve a later one: attention reads no position that the session has not written, so
@@ -66,11 +70,16 @@ func (s *Session) Close() {
 	defer e.release()
 	e.mutex.Lock()
 	e.waiting = slices.DeleteFunc(e.waiting, func(other *Session) bool { return other == s })
+	for _, other := range e.waiting {
+		other.setback = false // there will be room
+	}
 	e.sampled(s)
 	e.mutex.Unlock()
 	if s.shares && s.err == nil {
 		e.prefixes.keep(s.kv, s.tokens[:s.position])
 	}
+	// What a KV holds of pages that others share stays with them. A backend that fails here says so at the next pass.
+	_ = e.backend.Reserve(s.kv, 0, 0)
 	e.idle = append(e.idle, s.kv)
 	s.kv = nil
 }

@@ -78,8 +78,14 @@ func (e *Engine) Restore(snapshot []byte) (*Session, error) {
 		return nil, err
 	}
 	e.acquire()
-	e.backend.WriteKV(s.kv, kept, 0, len(tokens))
+	if err = e.backend.Reserve(s.kv, 0, len(tokens)); err == nil {
+		e.backend.WriteKV(s.kv, kept, 0, len(tokens))
+	}
 	e.release()
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("inference: restore %d positions: %w", len(tokens), err)
+	}
 	s.tokens, s.position, s.states = tokens, len(tokens), state
 	s.shares = false // what it holds need not be what this engine would compute
 	if len(state) > 0 {

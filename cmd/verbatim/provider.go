@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	"verbatim/cu"
 	"verbatim/cu/eval"
 	"verbatim/inference"
 	"verbatim/inference/transcript"
 	"verbatim/internal/engines"
+	"verbatim/kernels"
 )
 
 // liveProvider answers the questions of processes with the engines of this machine.
@@ -26,6 +30,9 @@ func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript
 		onToken = func(e inference.Event) { p.onToken(q, e) }
 	}
 	c, err := engine.Generate(ctx, q.Request, onToken)
+	if errors.Is(err, kernels.ErrMemory) {
+		return nil, fmt.Errorf("%w: %w", cu.ErrBusy, err)
+	}
 	if err != nil {
 		return nil, err
 	}
