@@ -29,5 +29,8 @@ for level in $levels; do
 done
 for chunk in 1 7 64; do extra=(--prefill-chunk $chunk); record "prefill in chunks of $chunk" "$out/v1"; done
 extra=(); VERBATIM_CPU=generic record "amd64 v3, generic" "$out/v3"; record "amd64 v3, best level" "$out/v3"
-record "arm64 under qemu-user" qemu-aarch64-static "$out/arm64"
+for level in generic neon; do
+  VERBATIM_CPU=$level record "arm64 under qemu-user, $level" qemu-aarch64-static -cpu max "$out/arm64"
+done
+record "arm64 under qemu-user, without dot products" qemu-aarch64-static -cpu cortex-a72 "$out/arm64"
 [ ${#digests[@]} = 1 ] || { echo "${#digests[@]} different digests"; exit 1; }

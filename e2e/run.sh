@@ -27,6 +27,7 @@ if command -v npm >/dev/null && [ package-lock.json -nt node_modules/.package-lo
   npm ci --no-audit --no-fund --loglevel=error || exit 1
 fi
 check "one digest on every level, thread count, chunking and processor" qemu-aarch64-static -- ./determinism.sh
+check "the NEON kernels have the bits of the reference" qemu-aarch64-static -- ./neon.sh
 check "clear errors for bad input, and the daemon stays up" curl -- ./badinput.sh
 check "kill -9 in the middle of evaluations" curl -- ./crash.sh
 check "tokens of the Llama 2 and 3 vocabularies as in two JavaScript tokenizers" node -- ./tokenizers/run.sh
