@@ -184,6 +184,14 @@ class Worker {
   Random& random() { return random_; }
   const Launch& launch() { return *job_->launch; }
 
+  // Whether the bytes lie in one of the block's shared arrays.
+  bool holds(const void* at, size_t bytes) {
+    size_t offset = static_cast<const char*>(at) - shared_;
+    for (const Array& a : arrays_)
+      if (offset >= a.offset && offset + bytes <= a.offset + a.bytes) return true;
+    return false;
+  }
+
   std::string failure;
 
  private:
@@ -789,6 +797,7 @@ void multiply(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site 
 
 void async_copy(void* shared, const void* global, Site site) {
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0) fault("misaligned shared address", shared, 16, site);
+  if (!worker->holds(shared, 16)) fault("copy to what is no shared array", shared, 16, site);
   watch_load(global, 16, site);
   // At once or late: a kernel may rely on neither. Before sm_80 there is only at once.
   if (ARCH < 80 || worker->random().next() >> 63) {
