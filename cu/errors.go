@@ -24,10 +24,8 @@ var (
 	ErrDenied = errors.New("access denied")
 	// ErrBehind: the process has so much to catch up with that others are asked to come back later.
 	ErrBehind = errors.New("the process is behind")
-	// ErrBusy: too much waits already.
-	ErrBusy = errors.New("too busy")
-	// ErrBusy: the device that runs the model has no memory left for another session. Try again later.
-	ErrBusy = errors.New("the model's device has no memory left")
+	// ErrCrowded: too much waits already.
+	ErrCrowded = errors.New("too many wait")
 	// ErrClosed: the unit is shutting down.
 	ErrClosed = errors.New("the unit is shutting down")
 )
