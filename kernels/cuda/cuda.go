@@ -46,6 +46,7 @@ type Backend struct {
 	small     smallState // embed, norms, codes, rotation, elements
 	matmul    matmulState
 	attention attentionState
+	limit     limitState
 }
 
 // limits of a card that launches depend on.

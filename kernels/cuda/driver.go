@@ -54,6 +54,7 @@ type driver interface {
 
 // Attributes of devices, cuda.h's CUdevice_attribute.
 const (
+	attributeClockRate       = 13 // kHz
 	attributeMultiprocessors = 16
 	attributeMajor           = 75
 	attributeMinor           = 76

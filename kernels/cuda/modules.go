@@ -61,6 +61,7 @@ func (b *Backend) findKernels() error {
 	b.small.find(f)
 	b.matmul.find(f)
 	b.attention.find(f)
+	b.limit.find(f)
 	return nil
 }
 

@@ -289,6 +289,7 @@ CALL(cuDeviceGetName)(char* name, int length, int device) {
 CALL(cuDeviceGetAttribute)(int* value, int attribute, int) {
   BEGIN(false);
   switch (attribute) {
+    case 13: *value = 1000000; return success;  // kHz
     case 16: *value = 4; return success;  // multiprocessors
     case 75: *value = state.level / 10; return success;
     case 76: *value = state.level % 10; return success;
