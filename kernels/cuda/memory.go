@@ -24,6 +24,9 @@ const allocationBytes = 256
 func (b *Backend) allocate(bytes int) (uint64, error) {
 	size := int64(ceilDiv(max(bytes, 1), allocationBytes)) * allocationBytes
 	m := &b.memory
+	if m.used+size > m.budget {
+		b.trimPages()
+	}
 	if m.used+size > m.budget && len(m.retired) > 0 {
 		if err := b.flush(); err != nil {
 			return 0, err
