@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+
+	"verbatim/cu"
 )
 
 // dryRun answers POST /dry-run?process-id with the result of a message that nobody assigned.
@@ -23,7 +25,7 @@ func (s *server) dryRun(c *gin.Context) {
 		fail(c, fmt.Errorf("read the body: %w", err))
 		return
 	}
-	result, err := s.Unit.DryRun(c.Request.Context(), process, body)
+	result, _, err := s.Unit.DryRun(c.Request.Context(), process, body, cu.DryRunOptions{})
 	if err != nil {
 		fail(c, err)
 		return

@@ -23,7 +23,7 @@ func (s *server) state(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	state, err := s.Unit.Memory(c.Request.Context(), process)
+	state, err := s.Unit.Memory(c.Request.Context(), process, 0)
 	if err != nil {
 		fail(c, err)
 		return

@@ -14,13 +14,17 @@ package cu
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
+	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
 )
@@ -38,6 +42,8 @@ type Scheduler interface {
 	Process(ctx context.Context, process ao.ID) (ao.Process, error)
 	Message(ctx context.Context, process, message ao.ID) (ao.Assignment, error)
 	Latest(ctx context.Context, process ao.ID) (ao.Assignment, error)
+	// Now gives the scheduler's clock, in milliseconds since 1970. What it assigns later has no earlier time.
+	Now(ctx context.Context, process ao.ID) (int64, error)
 	// Assignments gives what follows after, in nonce order without a gap, up to nonce last inclusive.
 	Assignments(ctx context.Context, process ao.Process, after Position, last int64) iter.Seq2[ao.Assignment, error]
 }
@@ -47,6 +53,15 @@ type Archive interface {
 	Module(ctx context.Context, module ao.ID) (meta ao.Module, wasm []byte, err error)
 	// Message gives the message of an assignment whose Hydrate is set.
 	Message(ctx context.Context, assignment ao.Assignment) (ao.Message, error)
+	// Blocks gives the blocks from a height on, in order, up to the first that is later than until or to the newest. Times are in
+	// milliseconds since 1970.
+	Blocks(ctx context.Context, height, until int64) ([]cron.Point, error)
+}
+
+// Access says who is served. An empty list of what is allowed allows everyone.
+type Access struct {
+	Processes, Denied []ao.ID
+	Owners            []string // of processes
 }
 
 // Config is what a Unit is made of. The unit uses all of it and closes none of it.
@@ -62,7 +77,10 @@ type Config struct {
 	Limits         eval.Limits // highest of an evaluation; also where a process's tags say nothing
 	EvaluationsMax int         // evaluations at a time; dry runs have as many of their own
 	MemoryBytesMax int64       // of the memories of idle processes that are kept ready, together
-	Device, Build  string      // stated in receipts, for information
+	BehindMax      int64       // assignments that a process may lack before others who ask are turned away; 0: any
+	DryRunsMax     int         // dry runs that may wait; 0: any number
+	Access         Access
+	Device, Build  string // stated in receipts, for information
 
 	// Observe, if not nil, hears of every evaluation after it is done. It must not block.
 	Observe func(Observation)
@@ -72,6 +90,8 @@ type Config struct {
 type Observation struct {
 	DryRun     bool
 	Recovery   bool // done again from the log, to get a memory back
+	Cron       bool
+	Assigned   bool // the message was on the network before it was assigned
 	Failed     bool // the result has an Error
 	Duration   time.Duration
 	Inferences int
@@ -92,11 +112,15 @@ type Unit struct {
 	flights sync.WaitGroup
 
 	evaluations, dryRuns slots
+	answers              *answers
+	blocks               blocks
+	waiting              atomic.Int64 // dry runs
 
 	mu        sync.Mutex // guards what follows
 	closed    bool
 	processes map[ao.ID]*process
 	clock     uint64 // counts uses, for the order of eviction
+	metas     map[ao.ID]ao.Process
 	modules   modules
 }
 
@@ -106,7 +130,7 @@ func New(config Config) *Unit {
 	return &Unit{
 		config: config, running: running, stop: stop,
 		evaluations: make(slots, config.EvaluationsMax), dryRuns: make(slots, config.EvaluationsMax),
-		processes: map[ao.ID]*process{}, modules: modules{loaded: map[ao.ID]*module{}},
+		processes: map[ao.ID]*process{}, metas: map[ao.ID]ao.Process{}, answers: newAnswers(), modules: modules{loaded: map[ao.ID]*module{}},
 	}
 }
 
@@ -134,16 +158,43 @@ func (u *Unit) Health() error {
 	return u.config.Log.Healthy()
 }
 
-// slots limit how much goes on at a time.
-type slots chan struct{}
-
-func (s slots) take(ctx context.Context) error {
-	select {
-	case s <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// serves gives ErrDenied for a process that this unit does not serve, as far as its id tells.
+func (u *Unit) serves(process ao.ID) error {
+	access := &u.config.Access
+	if slices.Contains(access.Denied, process) || (len(access.Processes) > 0 && !slices.Contains(access.Processes, process)) {
+		return &DeniedError{Process: process}
 	}
+	return nil
 }
 
-func (s slots) giveBack() { <-s }
+// meta gives what a process is. It asks the scheduler once while the process stays known.
+func (u *Unit) meta(ctx context.Context, id ao.ID) (ao.Process, error) {
+	u.mu.Lock()
+	known, ok := u.metas[id]
+	u.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	meta, err := u.config.Scheduler.Process(ctx, id)
+	if err != nil {
+		return meta, fmt.Errorf("fetch process %s: %w", id, upstream(err))
+	}
+	if owners := u.config.Access.Owners; len(owners) > 0 && !slices.Contains(owners, meta.Owner) {
+		return meta, &DeniedError{Process: id, Owner: meta.Owner}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.metas) >= metasMax {
+		clear(u.metas)
+	}
+	if len(meta.Data.Value) <= metaDataBytesMax {
+		u.metas[id] = meta
+	}
+	return meta, nil
+}
+
+// What is remembered of processes: how many, and how much data of each.
+const (
+	metasMax         = 1 << 14
+	metaDataBytesMax = 1 << 16
+)

@@ -64,7 +64,7 @@ func TestFold(t *testing.T) {
 	if err != nil || len(entry.Receipt.Inferences) != 1 || entry.Receipt.Verify() != nil {
 		t.Errorf("receipt: %+v, %v", entry, err)
 	}
-	state, err := rig.Unit.Memory(background, process)
+	state, err := rig.Unit.Memory(background, process, 0)
 	if err != nil || state.Nonce != 5 || state.Timestamp != 6000 || state.BlockHeight != 105 ||
 		receipt.MemoryOf(state.Memory) != mustAt(t, rig, process, 5).Receipt.MemoryAfter {
 		t.Errorf("memory: nonce %d, time %d, height %d, %d bytes, %v", state.Nonce, state.Timestamp, state.BlockHeight, len(state.Memory), err)
@@ -86,7 +86,7 @@ func TestBoot(t *testing.T) {
 	folder, host := t.TempDir(), cutest.Host(t)
 	rig := cutest.NewRig(t, folder, network, host, &evaltest.Provider{}, nil)
 	process := network.Spawn("p", false)
-	if _, err := rig.Unit.Memory(background, process); !errors.Is(err, cu.ErrNotFound) {
+	if _, err := rig.Unit.Memory(background, process, 0); !errors.Is(err, cu.ErrNotFound) {
 		t.Errorf("nothing is assigned: %v", err)
 	}
 	first := network.Send(process, "@c")
@@ -180,7 +180,7 @@ func TestMemoryUnderWay(t *testing.T) {
 		wait.Go(func() {
 			for range 20 {
 				network.Send(process, "@c")
-				if state, err := rig.Unit.Memory(background, process); err != nil || len(state.Memory) == 0 {
+				if state, err := rig.Unit.Memory(background, process, 0); err != nil || len(state.Memory) == 0 {
 					t.Errorf("%d bytes, %v", len(state.Memory), err)
 				}
 			}
@@ -198,7 +198,7 @@ func TestRestart(t *testing.T) {
 		network.Send(process, fmt.Sprint("@i", i))
 	}
 	straight := cutest.NewRig(t, t.TempDir(), network, host, &evaltest.Provider{}, nil)
-	want, err := straight.Unit.Memory(background, process)
+	want, err := straight.Unit.Memory(background, process, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestRestart(t *testing.T) {
 		func(path string) {
 			store, err := checkpoint.Open(path, slog.New(slog.DiscardHandler))
 			for nonce := range int64(5) {
-				err = errors.Join(err, store.Save(checkpoint.Checkpoint{Process: process, Nonce: nonce, Memory: make([]byte, 1<<17)}))
+				err = errors.Join(err, store.Save(checkpoint.Checkpoint{Process: process, Steps: nonce + 1, Memory: make([]byte, 1<<17)}))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -229,7 +229,7 @@ func TestRestart(t *testing.T) {
 				t.Errorf("up to nonce %d: sequence %d, %d questions", upTo, entry.Receipt.Sequence, provider.Asked())
 			}
 			if upTo == 5 {
-				got, err := rig.Unit.Memory(background, process)
+				got, err := rig.Unit.Memory(background, process, 0)
 				if err != nil || receipt.MemoryOf(got.Memory) != receipt.MemoryOf(want.Memory) {
 					t.Errorf("memory after restarts: %v, %v; want %v", receipt.MemoryOf(got.Memory), err, receipt.MemoryOf(want.Memory))
 				}
@@ -258,7 +258,8 @@ func mustFold(t *testing.T, rig *cutest.Rig, network *cutest.Network, process ao
 // The memory budget only costs time.
 func TestEviction(t *testing.T) {
 	network, provider := cutest.NewNetwork(), &evaltest.Provider{}
-	rig := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), provider, func(c *cu.Config) { c.MemoryBytesMax = 1 })
+	folder := t.TempDir()
+	rig := cutest.NewRig(t, folder, network, cutest.Host(t), provider, func(c *cu.Config) { c.MemoryBytesMax = 1 })
 	defer rig.Close()
 	p, q := network.Spawn("p", true), network.Spawn("q", true)
 	for i := range 4 {
@@ -272,8 +273,10 @@ func TestEviction(t *testing.T) {
 	if head := rig.Log.Head(); head.Receipts != 10 {
 		t.Errorf("%d receipts", head.Receipts)
 	}
-	if loads := network.Loads(); loads < 3 {
-		t.Errorf("processes were loaded %d times: nothing was evicted", loads)
+	for _, process := range []ao.ID{p, q} {
+		if saved, _ := filepath.Glob(filepath.Join(folder, "checkpoints", process.String(), "*")); len(saved) == 0 {
+			t.Errorf("process %s was never saved: it was not evicted", process)
+		}
 	}
 }
 
@@ -407,7 +410,7 @@ func TestEvaluationsMax(t *testing.T) {
 		t.Error("two evaluations at a time")
 	case <-time.After(20 * time.Millisecond):
 	}
-	wait.Go(func() { rig.Unit.DryRun(background, idle, []byte(`{"Data":"@i2"}`)) })
+	wait.Go(func() { rig.Unit.DryRun(background, idle, []byte(`{"Data":"@i2"}`), cu.DryRunOptions{}) })
 	if got := <-entered; got != "question 2" {
 		t.Errorf("beside the evaluation came %s", got)
 	}
@@ -423,12 +426,12 @@ func TestDryRun(t *testing.T) {
 	process := network.Spawn("p", true)
 	network.Send(process, "@c")
 	for range 2 {
-		result, err := rig.Unit.DryRun(background, process, []byte(`{"Id":"1234","Owner":"1234","Data":"@c","Tags":[{"name":"Action","value":"x"}],"Anchor":"0"}`))
+		result, _, err := rig.Unit.DryRun(background, process, []byte(`{"Id":"1234","Owner":"1234","Data":"@c","Tags":[{"name":"Action","value":"x"}],"Anchor":"0"}`), cu.DryRunOptions{})
 		if err != nil || string(result.Output) != `"0003"` {
 			t.Fatalf("output %s, %v", result.Output, err)
 		}
 	}
-	result, err := rig.Unit.DryRun(background, process, []byte(`{"Data":"@i5"}`))
+	result, _, err := rig.Unit.DryRun(background, process, []byte(`{"Data":"@i5"}`), cu.DryRunOptions{})
 	if err != nil || !strings.Contains(string(result.Output), "question 5") {
 		t.Errorf("output %s, %v", result.Output, err)
 	}
@@ -436,7 +439,7 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("%d receipts", head.Receipts)
 	}
 	for _, bad := range []string{``, `[]`, `{"Data":5}`, `{"Tags":{"a":"b"}}`, `{"Timestamp":"soon"}`} {
-		if _, err := rig.Unit.DryRun(background, process, []byte(bad)); !errors.Is(err, cu.ErrInput) {
+		if _, _, err := rig.Unit.DryRun(background, process, []byte(bad), cu.DryRunOptions{}); !errors.Is(err, cu.ErrInput) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -453,7 +456,7 @@ func TestResults(t *testing.T) {
 	if page, more, err := rig.Unit.Results(process, cu.Query{Limit: 10}); len(page) != 0 || more || err != nil {
 		t.Errorf("before anything was evaluated: %v, %v, %v", page, more, err)
 	}
-	if _, err := rig.Unit.Memory(background, process); err != nil {
+	if _, err := rig.Unit.Memory(background, process, 0); err != nil {
 		t.Fatal(err)
 	}
 	nonce := func(n int64) *cu.Bound { return &cu.Bound{Nonce: n} }

@@ -2,24 +2,36 @@ package cu
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"sync"
+	"time"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/eval"
 )
 
-// DryRun evaluates a message that nobody assigned, on the memory of a process after its latest message, and forgets
-// everything but the result. Body is the message's JSON as clients send it. There is no receipt: nobody could find the
-// message again to check one.
-func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte) (ao.Result, error) {
+// DryRunOptions say on which memory a dry run is done.
+type DryRunOptions struct {
+	After ao.ID         // the memory after this message; zero: after the latest
+	Age   time.Duration // how old the latest may be: the scheduler is not asked again within that time
+}
+
+// DryRun evaluates a message that nobody assigned, on the memory of a process, and forgets everything but the result. Body
+// is the message's JSON as clients send it. There is no receipt: nobody could find the message again to check one. Known
+// says that the same was asked of the same memory before, and was not evaluated again.
+func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte, options DryRunOptions) (result ao.Result, known bool, err error) {
+	if err := u.serves(process); err != nil {
+		return result, false, err
+	}
 	message, err := parseDryRun(body)
 	if err != nil {
-		return ao.Result{}, fmt.Errorf("dry run on process %s: %w: %w", process, ErrInput, err)
+		return result, false, fmt.Errorf("dry run on process %s: %w: %w", process, ErrInput, err)
 	}
-	actor, tip, err := u.tip(ctx, process)
+	actor, tip, err := u.dryRunOn(ctx, process, options)
 	if err != nil {
-		return ao.Result{}, err
+		return result, false, err
 	}
 	if message.Target == "" {
 		message.Target = process.String()
@@ -30,15 +42,91 @@ func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte) (ao.Resul
 	if message.BlockHeight < 0 {
 		message.BlockHeight = tip.time.blockHeight
 	}
+	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory.Image, message, actor.limits)
+	key := answerKey{process, tip.steps, sha256.Sum256(step.Message)}
+	if result, known = u.answers.get(key); known {
+		return result, true, nil
+	}
+	if waiting := u.waiting.Add(1); u.config.DryRunsMax > 0 && waiting > int64(u.config.DryRunsMax) {
+		u.waiting.Add(-1)
+		return result, false, fmt.Errorf("dry run on process %s: %w: %d dry runs wait already", process, ErrCrowded, waiting-1)
+	}
+	defer u.waiting.Add(-1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(u.running, func() { cancel(ErrClosed) })()
-	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory.Image, message, actor.limits)
 	outcome, err := u.evaluate(ctx, u.dryRuns, step, Observation{DryRun: true})
 	if err != nil {
-		return ao.Result{}, fmt.Errorf("dry run on process %s: %w", process, err)
+		return result, false, fmt.Errorf("dry run on process %s: %w", process, err)
 	}
-	return outcome.Result, nil
+	u.answers.put(key, outcome.Result)
+	return outcome.Result, false, nil
+}
+
+// dryRunOn gives the process on whose memory a dry run is done.
+func (u *Unit) dryRunOn(ctx context.Context, process ao.ID, options DryRunOptions) (*actor, *tip, error) {
+	if !options.After.IsZero() {
+		entry, err := u.Result(ctx, process, options.After)
+		if err != nil {
+			return nil, nil, err
+		}
+		step, err := u.config.Log.StepOf(process, entry.Receipt.Nonce)
+		if err != nil {
+			return nil, nil, err
+		}
+		return u.past(ctx, process, step.Number+1)
+	}
+	if options.Age > 0 {
+		u.mu.Lock()
+		p := u.processes[process]
+		if p != nil && p.tip != nil && !p.current.IsZero() && time.Since(p.current) <= options.Age {
+			actor, tip := p.actor, p.tip
+			u.clock++
+			p.used = u.clock
+			u.mu.Unlock()
+			return actor, tip, nil
+		}
+		u.mu.Unlock()
+	}
+	return u.tip(ctx, process)
+}
+
+// answers remembers results of dry runs. A result depends on nothing but its key, so it is never out of date: a process
+// that has moved on is asked under another key.
+type answers struct {
+	mu    sync.Mutex
+	known map[answerKey]ao.Result
+	bytes int
+}
+
+type answerKey struct {
+	process ao.ID
+	steps   int64
+	message [sha256.Size]byte
+}
+
+// answersBytesMax is when all answers are forgotten.
+const answersBytesMax = 64 << 20
+
+func newAnswers() *answers { return &answers{known: map[answerKey]ao.Result{}} }
+
+func (a *answers) get(key answerKey) (result ao.Result, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	result, known = a.known[key]
+	return result, known
+}
+
+func (a *answers) put(key answerKey, result ao.Result) {
+	const overhead = 512
+	size := len(result.Messages) + len(result.Assignments) + len(result.Spawns) + len(result.Output) + len(result.Error) + overhead
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.bytes += size; a.bytes > answersBytesMax {
+		clear(a.known)
+		a.bytes = size
+	}
+	a.known[key] = result
 }
 
 // parseDryRun reads the message of a dry run. Times that it does not name are -1. Keys that a message does not have are

@@ -26,6 +26,8 @@ var (
 	ErrBehind = errors.New("the process is behind")
 	// ErrCrowded: too much waits already.
 	ErrCrowded = errors.New("too many wait")
+	// ErrBusy: the device that runs the model has no memory left for another session. Try again later.
+	ErrBusy = errors.New("the model's device has no memory left")
 	// ErrClosed: the unit is shutting down.
 	ErrClosed = errors.New("the unit is shutting down")
 )

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"time"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/replay"
 )
@@ -14,12 +16,13 @@ import (
 // process is a process whose memory is at hand. At most one flight at a time moves it on. Unit.mu guards every field; what
 // actor and tip point to never changes.
 type process struct {
-	id     ao.ID
-	flight *flight // under way, or nil
-	used   uint64  // when it was last asked for, by Unit.clock
-	actor  *actor  // nil until the first flight has loaded it
-	tip    *tip    // nil until then
-	saved  int64   // nonce of the newest checkpoint; -1 if there is none. Only the flight looks at it.
+	id      ao.ID
+	flight  *flight   // under way, or nil
+	used    uint64    // when it was last asked for, by Unit.clock
+	current time.Time // when the scheduler was last asked for more than the tip and had nothing
+	actor   *actor    // nil until the first flight has loaded it
+	tip     *tip      // nil until then
+	saved   int64     // steps that the newest checkpoint covers; 0 if there is none. Only the flight looks at it.
 }
 
 // actor is what does not change while a process lives.
@@ -27,24 +30,53 @@ type actor struct {
 	meta   ao.Process
 	module *module
 	limits eval.Limits
+	crons  cron.Schedule
+}
+
+// origin is where the time of a process begins.
+func (a *actor) origin() cron.Point {
+	return cron.Point{Height: a.meta.BlockHeight, Timestamp: a.meta.Timestamp}
 }
 
 // tip is how far the steps of a process are done, and what they left.
 type tip struct {
-	at     Position
-	booted bool // the step at receipt.BootNonce was done
-	memory replay.Memory
-	time   moment
+	steps    int64    // how many, which is also how many the log holds
+	at       Position // after the last assignment
+	booted   bool     // the step at receipt.BootNonce was done
+	memory   replay.Memory
+	time     moment     // of the last step's message
+	assigned cron.Point // of the last assignment; before the first the process's own
+	cron     cronDone   // after the last assignment
 }
+
+// cronDone is the last cron message that was done after an assignment, and the time before which all are done.
+type cronDone struct {
+	name      string // "": none
+	timestamp int64
+	until     int64
+}
+
+// reached tells how far a tip is.
+func (t *tip) reached() place { return place{t.at.Nonce, t.cron.until} }
 
 // moment is what a message says about when it was assigned.
 type moment struct{ timestamp, blockHeight int64 }
 
+// place is how far the steps of a process are done, or are to be done: the assignment with this nonce, and the cron messages
+// that follow it before a time.
+type place struct{ nonce, until int64 }
+
+// covers reports whether whoever is at p has done what wanted asks for. A later assignment comes after all cron messages
+// that follow an earlier one.
+func (p place) covers(wanted place) bool {
+	return p.nonce > wanted.nonce || (p.nonce == wanted.nonce && p.until >= wanted.until)
+}
+
 // flight is a run of steps of one process up to a target, which may be raised while it is under way. Everyone who wants a
 // step that it will do waits for it: a step is never done twice at the same time. Unit.mu guards all but done.
 type flight struct {
-	target   int64 // nonce
-	reached  int64 // nonce of the last step that is done
+	target   place
+	reached  place // what is done and in the log
 	moved    chan struct{}
 	evicting bool  // it only saves the process; unless someone boards, the process goes with it
 	err      error // why it ended before its target
@@ -53,15 +85,15 @@ type flight struct {
 }
 
 // nowhere is the target of a flight that has no step to do.
-const nowhere = math.MinInt64
+var nowhere = place{nonce: math.MinInt64}
 
-func newFlight(target int64) *flight {
+func newFlight(target place) *flight {
 	return &flight{target: target, reached: nowhere, moved: make(chan struct{}), done: make(chan struct{})}
 }
 
-// fold makes sure that the step with nonce target is done, and gives the process as it was at some moment after that. The
+// fold makes sure that the steps up to target are done, and gives the process as it was at some moment after that. The
 // error is that of the flight that was asked to do it. When ctx ends, the flight goes on without this caller.
-func (u *Unit) fold(ctx context.Context, id ao.ID, target int64) (*actor, *tip, error) {
+func (u *Unit) fold(ctx context.Context, id ao.ID, target place) (*actor, *tip, error) {
 	p, f, err := u.board(id, target)
 	if err != nil {
 		return nil, nil, err
@@ -71,7 +103,7 @@ func (u *Unit) fold(ctx context.Context, id ao.ID, target int64) (*actor, *tip, 
 		moved, reached, actor, tip, ended, err := f.moved, f.reached, p.actor, p.tip, f.ended, f.err
 		u.mu.Unlock()
 		switch {
-		case reached >= target:
+		case reached != nowhere && reached.covers(target):
 			return actor, tip, nil
 		case ended:
 			return nil, nil, err
@@ -85,8 +117,8 @@ func (u *Unit) fold(ctx context.Context, id ao.ID, target int64) (*actor, *tip, 
 	}
 }
 
-// board gives the flight of a process that will do the step with nonce target, and starts it if there is none.
-func (u *Unit) board(id ao.ID, target int64) (*process, *flight, error) {
+// board gives the flight of a process that will do the steps up to target, and starts it if there is none.
+func (u *Unit) board(id ao.ID, target place) (*process, *flight, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -94,13 +126,19 @@ func (u *Unit) board(id ao.ID, target int64) (*process, *flight, error) {
 	}
 	p := u.processes[id]
 	if p == nil {
-		p = &process{id: id, saved: -1}
+		p = &process{id: id}
 		u.processes[id] = p
 	}
 	u.clock++
 	p.used = u.clock
 	if p.flight != nil {
-		p.flight.target = max(p.flight.target, target)
+		if left := target.nonce - p.flight.reached.nonce; u.config.BehindMax > 0 && p.flight.reached.nonce > 0 && left > u.config.BehindMax {
+			return nil, nil, fmt.Errorf("%w: Nonce limit exceeded: process %s is currently hydrating with >%d nonces remaining (%d remaining). Please try again later.",
+				ErrBehind, id, u.config.BehindMax, left)
+		}
+		if !p.flight.target.covers(target) {
+			p.flight.target = target
+		}
 		return p, p.flight, nil
 	}
 	return p, u.start(p, newFlight(target)), nil
@@ -109,7 +147,7 @@ func (u *Unit) board(id ao.ID, target int64) (*process, *flight, error) {
 // start lets a flight begin. Unit.mu is held.
 func (u *Unit) start(p *process, f *flight) *flight {
 	if p.tip != nil {
-		f.reached = p.tip.at.Nonce
+		f.reached = p.tip.reached()
 	}
 	p.flight = f
 	u.flights.Add(1)
@@ -129,7 +167,7 @@ func (u *Unit) fly(p *process, f *flight) {
 	for {
 		u.mu.Lock()
 		target := f.target
-		if err != nil || target <= f.reached || target == nowhere {
+		if err != nil || target == nowhere || (f.reached != nowhere && f.reached.covers(target)) {
 			break
 		}
 		f.evicting = false
@@ -152,7 +190,7 @@ func (u *Unit) fly(p *process, f *flight) {
 }
 
 // advance does steps up to target. A bug in one evaluation must not take the others down with it.
-func (u *Unit) advance(p *process, f *flight, target int64) (err error) {
+func (u *Unit) advance(p *process, f *flight, target place) (err error) {
 	defer func() {
 		if bug := recover(); bug != nil {
 			u.config.Logger.Error("bug", "process", p.id, "panic", bug, "stack", string(debug.Stack()))
@@ -167,7 +205,7 @@ func (u *Unit) advance(p *process, f *flight, target int64) (err error) {
 		p.saved = saved
 		u.move(p, f, actor, tip)
 	}
-	if p.tip.at.Nonce >= target {
+	if p.tip.reached().covers(target) {
 		return nil
 	}
 	return u.steps(u.running, p, f, target)
@@ -178,7 +216,7 @@ func (u *Unit) move(p *process, f *flight, actor *actor, tip *tip) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p.actor, p.tip = actor, tip
-	f.reached = tip.at.Nonce
+	f.reached = tip.reached()
 	close(f.moved)
 	f.moved = make(chan struct{})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/receipt"
 )
 
 // input gives the message of an assignment as the process receives it, and makes sure as far as anyone can that it is what
@@ -42,4 +43,14 @@ func (u *Unit) input(ctx context.Context, assignment ao.Assignment) (ao.Message,
 		}
 	}
 	return assignment.Input(), nil
+}
+
+// content gives what a message is known by if it comes again, and whether it has to be looked for: schedulers see to it that
+// no id comes twice, but for items that were on the network before, and for messages that two messengers have signed.
+func content(assignment ao.Assignment, input ao.Message) (known receipt.Content, again bool, err error) {
+	known, forwarded, err := receipt.ContentOf(input.AppendJSON(nil))
+	if err != nil {
+		return known, false, fmt.Errorf("cu: internal error: message %s: %w", assignment.MessageID, err)
+	}
+	return known, forwarded || assignment.Hydrate, nil
 }

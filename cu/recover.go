@@ -9,96 +9,148 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
+	"verbatim/cu/cron"
 	"verbatim/cu/receipt"
 	"verbatim/cu/replay"
 )
 
-// recover gives the tip of a process whose steps from nonce first to last are in the log: from the newest checkpoint that
-// the log agrees with, and from there by evaluating again with the log's own inferences. Every step is compared with its
-// receipt, and none is signed again. Saved is the nonce of that checkpoint, or first-1.
-func (u *Unit) recover(ctx context.Context, loaded *actor, first, last int64) (recovered *tip, saved int64, err error) {
+// recover gives the tip of a process after so many steps that are in the log: from the newest checkpoint that the log agrees
+// with, and from there by evaluating again with the log's own inferences. Every step is compared with its receipt, and none
+// is signed again. Saved is how many steps that checkpoint covers.
+func (u *Unit) recover(ctx context.Context, loaded *actor, history receipt.History, steps int64) (recovered *tip, saved int64, err error) {
 	id := loaded.meta.ID
-	memory, saved := u.checkpoint(id, first, last)
-	for nonce := saved + 1; nonce <= last; nonce++ {
-		entry, err := u.config.Log.At(id, nonce)
-		if err != nil {
+	memory, saved := u.checkpoint(id, steps)
+	var entry *receipt.Entry
+	for number := saved; number < steps; number++ {
+		if entry, err = u.stepEntry(id, number); err != nil {
 			return nil, 0, err
 		}
 		if memory, err = u.again(ctx, loaded, memory, entry); err != nil {
 			return nil, 0, err
 		}
 	}
-	entry, err := u.config.Log.At(id, last)
+	recovered = &tip{steps: steps, at: Position{Nonce: -1}, booted: history.First == receipt.BootNonce, memory: memory, assigned: loaded.origin()}
+	last, err := u.config.Log.Step(id, steps-1)
 	if err != nil {
 		return nil, 0, err
 	}
-	position, time, err := describes(entry)
-	if err != nil {
-		return nil, 0, fmt.Errorf("process %s: entry of nonce %d: %w", id, last, err)
+	recovered.time = moment{last.Timestamp, last.BlockHeight}
+	if last.Cron != "" {
+		recovered.cron = cronDone{last.Cron, last.Timestamp, 0}
 	}
-	return &tip{at: position, booted: first == receipt.BootNonce, memory: memory, time: time}, saved, nil
+	if last.Nonce == receipt.BootNonce {
+		return recovered, saved, nil
+	}
+	assigned, err := u.config.Log.StepOf(id, last.Nonce)
+	if err != nil {
+		return nil, 0, err
+	}
+	recovered.assigned = cron.Point{Height: assigned.BlockHeight, Timestamp: assigned.Timestamp}
+	if entry, err = u.config.Log.Read(assigned); err == nil {
+		recovered.at, err = position(entry)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("process %s: entry of nonce %d: %w", id, last.Nonce, err)
+	}
+	return recovered, saved, nil
 }
 
-// checkpoint gives a memory and the nonce that it is of: first-1 and no memory, if there is no checkpoint to trust.
-func (u *Unit) checkpoint(id ao.ID, first, last int64) (memory replay.Memory, nonce int64) {
-	found, err := u.config.Checkpoints.Load(id, last)
+// stepEntry reads the entry of a step.
+func (u *Unit) stepEntry(process ao.ID, number int64) (*receipt.Entry, error) {
+	step, err := u.config.Log.Step(process, number)
+	if err != nil {
+		return nil, err
+	}
+	return u.config.Log.Read(step)
+}
+
+// checkpoint gives a memory and how many steps it is after: none and no memory, if there is no checkpoint to trust.
+func (u *Unit) checkpoint(id ao.ID, stepsMax int64) (memory replay.Memory, steps int64) {
+	found, err := u.config.Checkpoints.Load(id, stepsMax)
 	if err != nil {
 		if !errors.Is(err, checkpoint.ErrNone) {
 			u.config.Logger.Warn("checkpoints not read; evaluating from the start", "process", id, "error", err)
 		}
-		return replay.MemoryOf(nil), first - 1
+		return replay.MemoryOf(nil), 0
 	}
 	if len(found.Memory) == 0 {
 		found.Memory = nil // no step has succeeded yet: the next one is a cold start
 	}
 	memory = replay.MemoryOf(found.Memory)
-	entry, err := u.config.Log.At(id, found.Nonce)
+	entry, err := u.stepEntry(id, found.Steps-1)
 	if err != nil || memory.Is != entry.Receipt.MemoryAfter {
-		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "nonce", found.Nonce, "error", err)
-		return replay.MemoryOf(nil), first - 1
+		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "steps", found.Steps, "error", err)
+		return replay.MemoryOf(nil), 0
 	}
-	return memory, found.Nonce
+	return memory, found.Steps
 }
 
 // again evaluates a step that the log holds already, and gives the memory after it.
 func (u *Unit) again(ctx context.Context, loaded *actor, memory replay.Memory, entry *receipt.Entry) (after replay.Memory, err error) {
+	if entry.Receipt.Duplicate {
+		original, err := u.config.Log.At(entry.Receipt.Process, entry.Receipt.Original)
+		if err == nil {
+			err = diverged(replay.Repeat(memory, entry, replay.FirstOf(original)))
+		}
+		return memory, err
+	}
 	provider, err := replay.Feed(entry)
 	if err != nil {
 		return memory, err
 	}
-	if err := u.evaluations.take(ctx); err != nil {
-		return memory, err
-	}
-	defer u.evaluations.giveBack()
-	start := time.Now()
-	outcome, after, err := replay.Step(ctx, loaded.module.compiled, memory, entry, provider)
-	var diverged *replay.Divergence
-	if errors.As(err, &diverged) {
-		return memory, fmt.Errorf("%w: %w", ErrDiverged, diverged)
-	}
+	giveBack, err := u.evaluations.take(ctx)
 	if err != nil {
 		return memory, err
 	}
-	u.observe(outcome, Observation{Recovery: true, Duration: time.Since(start)})
+	defer giveBack()
+	start := time.Now()
+	outcome, after, err := replay.Step(ctx, loaded.module.compiled, memory, entry, provider)
+	if err != nil {
+		return memory, diverged(err)
+	}
+	u.observe(outcome, Observation{Recovery: true, Cron: entry.Receipt.Cron != "", Duration: time.Since(start)})
 	return after, nil
 }
 
-// describes gives the position after an entry, and when its message was assigned.
-func describes(entry *receipt.Entry) (Position, moment, error) {
+// diverged marks an error that says that the log and this build disagree.
+func diverged(err error) error {
+	var found *replay.Divergence
+	if errors.As(err, &found) {
+		return fmt.Errorf("%w: %w", ErrDiverged, found)
+	}
+	return err
+}
+
+// position gives the position after the entry of an assignment.
+func position(entry *receipt.Entry) (Position, error) {
 	var message struct {
-		Timestamp   int64
-		BlockHeight int64  `json:"Block-Height"`
-		HashChain   string `json:"Hash-Chain"`
+		HashChain string `json:"Hash-Chain"`
 	}
 	if err := json.Unmarshal(entry.Message, &message); err != nil {
-		return Position{}, moment{}, err
+		return Position{}, err
 	}
-	at := Position{Nonce: entry.Receipt.Nonce, Assignment: entry.Receipt.Assignment}
-	if at.Nonce != receipt.BootNonce {
-		var err error
-		if at.HashChain, err = ao.ParseHashChain(message.HashChain); err != nil {
-			return Position{}, moment{}, err
-		}
+	chain, err := ao.ParseHashChain(message.HashChain)
+	return Position{entry.Receipt.Nonce, entry.Receipt.Assignment, chain}, err
+}
+
+// past gives a process as it was after the last of its first steps that are in the log.
+func (u *Unit) past(ctx context.Context, id ao.ID, steps int64) (*actor, *tip, error) {
+	u.mu.Lock()
+	p := u.processes[id]
+	if p != nil && p.tip != nil && p.tip.steps == steps {
+		actor, tip := p.actor, p.tip
+		u.mu.Unlock()
+		return actor, tip, nil
 	}
-	return at, moment{message.Timestamp, message.BlockHeight}, nil
+	u.mu.Unlock()
+	loaded, err := u.actorOf(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	history, err := u.config.Log.Steps(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	recovered, _, err := u.recover(ctx, loaded, history, steps)
+	return loaded, recovered, err
 }

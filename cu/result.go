@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/cron"
 	"verbatim/cu/receipt"
 )
 
 // Result gives the entry of a message's first assignment to a process, which it evaluates first if nobody has asked yet.
 func (u *Unit) Result(ctx context.Context, process, message ao.ID) (*receipt.Entry, error) {
+	if err := u.serves(process); err != nil {
+		return nil, err
+	}
 	entry, err := u.config.Log.Find(process, message)
 	if !errors.Is(err, receipt.ErrAbsent) {
 		return entry, err
@@ -20,7 +25,7 @@ func (u *Unit) Result(ctx context.Context, process, message ao.ID) (*receipt.Ent
 	if err != nil {
 		return nil, fmt.Errorf("find message %s of process %s: %w", message, process, upstream(err))
 	}
-	if _, _, err := u.fold(ctx, process, assignment.Nonce); err != nil {
+	if _, _, err := u.fold(ctx, process, place{nonce: assignment.Nonce}); err != nil {
 		return nil, err
 	}
 	if entry, err = u.config.Log.At(process, assignment.Nonce); err != nil {
@@ -45,28 +50,77 @@ func (u *Unit) Receipt(process, message ao.ID) (*receipt.Entry, error) {
 // Contents gives the log of receipts as far as it goes now.
 func (u *Unit) Contents() *io.SectionReader { return u.config.Log.Contents() }
 
-// State is the memory of a process after its latest message.
+// State is the memory of a process after a message.
 type State struct {
 	Memory      []byte
-	Nonce       int64
+	Nonce       int64 // of the message, or of the assignment before it if it is a cron's
 	Timestamp   int64 // of the message, milliseconds since 1970
 	BlockHeight int64
+	Cron        string
+	Position    Position
 }
 
-// Memory evaluates everything that is assigned to a process and gives its memory.
-func (u *Unit) Memory(ctx context.Context, process ao.ID) (State, error) {
+// Memory evaluates everything that is assigned to a process and gives its memory. With until not 0 it gives the memory
+// after the last message that is not later than that time.
+func (u *Unit) Memory(ctx context.Context, process ao.ID, until int64) (State, error) {
+	if err := u.serves(process); err != nil {
+		return State{}, err
+	}
 	_, tip, err := u.tip(ctx, process)
 	if err != nil {
 		return State{}, err
 	}
-	return State{Memory: tip.memory.Image, Nonce: tip.at.Nonce, Timestamp: tip.time.timestamp, BlockHeight: tip.time.blockHeight}, nil
+	if until > 0 && tip.time.timestamp > until {
+		steps, err := u.config.Log.Seek(process, func(s receipt.Step) bool { return s.Timestamp > until })
+		if err != nil {
+			return State{}, err
+		}
+		if steps == 0 {
+			return State{}, fmt.Errorf("process %s: %w: it begins after time %d", process, ErrNotFound, until)
+		}
+		if _, tip, err = u.past(ctx, process, steps); err != nil {
+			return State{}, err
+		}
+	}
+	return tip.state(), nil
 }
 
-// tip evaluates everything that is assigned to a process at the time of the call.
+func (t *tip) state() State {
+	return State{
+		Memory: t.memory.Image, Nonce: t.at.Nonce, Timestamp: t.time.timestamp, BlockHeight: t.time.blockHeight, Cron: t.cron.name, Position: t.at,
+	}
+}
+
+// tip evaluates everything that is assigned to a process at the time of the call, and what its crons have sent by then.
 func (u *Unit) tip(ctx context.Context, process ao.ID) (*actor, *tip, error) {
-	last, err := u.config.Scheduler.Latest(ctx, process)
+	meta, err := u.meta(ctx, process)
 	if err != nil {
+		return nil, nil, err
+	}
+	begin := time.Now()
+	target := place{}
+	if crons, err := cron.Parse(meta.Tags); err == nil && len(crons) > 0 {
+		// Asked before the latest assignment is: whatever is assigned after that one is later.
+		if target.until, err = u.config.Scheduler.Now(ctx, process); err != nil {
+			return nil, nil, fmt.Errorf("ask the scheduler of process %s for the time: %w", process, upstream(err))
+		}
+	}
+	last, err := u.config.Scheduler.Latest(ctx, process)
+	switch {
+	case err == nil:
+		target.nonce = last.Nonce
+	case errors.Is(err, ErrNotFound) && target.until > 0:
+		target.nonce = -1
+	default:
 		return nil, nil, fmt.Errorf("find the latest message of process %s: %w", process, upstream(err))
 	}
-	return u.fold(ctx, process, last.Nonce)
+	actor, tip, err := u.fold(ctx, process, target)
+	if err == nil {
+		u.mu.Lock()
+		if p := u.processes[process]; p != nil {
+			p.current = begin
+		}
+		u.mu.Unlock()
+	}
+	return actor, tip, err
 }

@@ -1,16 +1,17 @@
 package cu
 
 import (
-	"errors"
-	"sort"
+	"context"
+	"fmt"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/receipt"
 )
 
-// Bound is a place among the results of a process: a nonce, or the last nonce that was assigned at a time or before.
+// Bound is a place among the results of a process: the result of an assignment, that of a cron message after it, or a time.
 type Bound struct {
 	Nonce     int64 // -1: Timestamp counts
+	Cron      string
 	Timestamp int64 // milliseconds since 1970
 }
 
@@ -20,101 +21,130 @@ type Query struct {
 	From, To   *Bound
 	Limit      int
 	Descending bool
+	OnlyCron   bool
 }
 
 // Evaluated is one result of a page.
 type Evaluated struct {
-	Nonce     int64
-	Timestamp int64
-	Entry     *receipt.Entry
+	receipt.Step
+	Entry *receipt.Entry
 }
 
 // Results gives a page of what was evaluated on a process, and whether there is more. It evaluates nothing. Results with
-// an Error are left out: nobody may act on them.
+// an Error are left out, since nobody may act on them, and so are those of messages that came before.
 func (u *Unit) Results(process ao.ID, query Query) (page []Evaluated, more bool, err error) {
-	first, last, err := u.config.Log.Nonces(process)
-	if errors.Is(err, receipt.ErrAbsent) {
-		return nil, false, nil
+	if err := u.serves(process); err != nil {
+		return nil, false, err
 	}
+	history, err := u.config.Log.Steps(process)
 	if err != nil {
 		return nil, false, err
 	}
-	first = max(first, 0) // the boot step was assigned by nobody
-	low, high, err := u.span(process, query, first, last)
+	low, high, err := u.span(process, query, history)
 	if err != nil {
 		return nil, false, err
 	}
-	for nonce := low; nonce <= high; nonce++ {
-		at := nonce
+	for number := low; number <= high; number++ {
+		at := number
 		if query.Descending {
-			at = high - (nonce - low)
+			at = high - (number - low)
 		}
-		entry, err := u.config.Log.At(process, at)
+		step, err := u.config.Log.Step(process, at)
 		if err != nil {
 			return nil, false, err
 		}
-		result, err := ao.ParseResult(entry.Result)
-		if err != nil {
-			return nil, false, err
-		}
-		if result.Error != nil {
+		boot := step.Nonce == receipt.BootNonce && step.Cron == "" // assigned by nobody
+		if boot || step.Failed || step.Duplicate || (query.OnlyCron && step.Cron == "") {
 			continue
 		}
 		if len(page) == query.Limit {
 			return page, true, nil
 		}
-		_, time, err := describes(entry)
+		entry, err := u.config.Log.Read(step)
 		if err != nil {
 			return nil, false, err
 		}
-		page = append(page, Evaluated{Nonce: at, Timestamp: time.timestamp, Entry: entry})
+		page = append(page, Evaluated{step, entry})
 	}
 	return page, false, nil
 }
 
-// span turns the bounds of a query into the lowest and the highest nonce, both inclusive.
-func (u *Unit) span(process ao.ID, query Query, first, last int64) (low, high int64, err error) {
-	low, high = first, last
+// CronResults evaluates everything that is assigned to a process and everything that its crons have sent it by now, and
+// gives a page of the results of the crons, in ascending order.
+func (u *Unit) CronResults(ctx context.Context, process ao.ID, query Query) (page []Evaluated, more bool, err error) {
+	if err := u.serves(process); err != nil {
+		return nil, false, err
+	}
+	if _, _, err := u.tip(ctx, process); err != nil {
+		return nil, false, err
+	}
+	query.OnlyCron, query.Descending = true, false
+	return u.Results(process, query)
+}
+
+// span turns the bounds of a query into the lowest and the highest number of a step, both inclusive.
+func (u *Unit) span(process ao.ID, query Query, history receipt.History) (low, high int64, err error) {
+	low, high = 0, history.Steps-1
 	if query.From != nil {
-		at, err := u.nonceOf(process, *query.From, first, last)
+		first, after, err := u.placeOf(process, *query.From)
 		if err != nil {
 			return 0, 0, err
 		}
 		if query.Descending {
-			high = min(high, at-1)
+			high = min(high, first-1)
 		} else {
-			low = max(low, at+1)
+			low = max(low, after)
 		}
 	}
 	if query.To != nil {
-		at, err := u.nonceOf(process, *query.To, first, last)
+		first, after, err := u.placeOf(process, *query.To)
 		if err != nil {
 			return 0, 0, err
 		}
 		if query.Descending {
-			low = max(low, at)
+			low = max(low, first)
 		} else {
-			high = min(high, at)
+			high = min(high, after-1)
 		}
 	}
 	return low, high, nil
 }
 
-// nonceOf gives the nonce of a bound: for a time, the last that was assigned then or before, first-1 if there is none.
-func (u *Unit) nonceOf(process ao.ID, bound Bound, first, last int64) (nonce int64, err error) {
-	if bound.Nonce >= 0 {
-		return bound.Nonce, nil
+// placeOf gives the numbers of the first step that is at a bound or later, and of the first that is later.
+func (u *Unit) placeOf(process ao.ID, bound Bound) (first, after int64, err error) {
+	log := u.config.Log
+	seek := func(later func(receipt.Step) bool) int64 {
+		number, seekErr := log.Seek(process, later)
+		if seekErr != nil && err == nil {
+			err = fmt.Errorf("find a place among the results of process %s: %w", process, seekErr)
+		}
+		return number
 	}
-	later := sort.Search(int(last-first+1), func(i int) bool {
-		entry, readErr := u.config.Log.At(process, first+int64(i))
-		if readErr == nil {
-			var at moment
-			if _, at, readErr = describes(entry); readErr == nil {
-				return at.timestamp > bound.Timestamp
+	switch {
+	case bound.Nonce < 0:
+		first = seek(func(s receipt.Step) bool { return s.Timestamp >= bound.Timestamp })
+		after = seek(func(s receipt.Step) bool { return s.Timestamp > bound.Timestamp })
+		return first, after, err
+	case bound.Cron == "":
+		first = seek(func(s receipt.Step) bool { return s.Nonce >= bound.Nonce })
+		after = seek(func(s receipt.Step) bool { return s.Nonce > bound.Nonce || (s.Nonce == bound.Nonce && s.Cron != "") })
+		return first, after, err
+	}
+	// Cron messages before the first assignment have its nonce in cursors, as in those of the reference.
+	for _, nonce := range [...]int64{bound.Nonce, min(bound.Nonce, 1) - 1} {
+		first = seek(func(s receipt.Step) bool {
+			return s.Nonce > nonce || (s.Nonce == nonce && s.Cron != "" && s.Timestamp >= bound.Timestamp)
+		})
+		for number := first; err == nil; number++ {
+			step, stepErr := log.Step(process, number)
+			if stepErr != nil || step.Nonce != nonce || step.Timestamp > bound.Timestamp {
+				break
+			}
+			if step.Cron == bound.Cron {
+				return number, number + 1, nil
 			}
 		}
-		err = readErr
-		return true
-	})
-	return first + int64(later) - 1, err
+	}
+	first = seek(func(s receipt.Step) bool { return s.Timestamp >= bound.Timestamp })
+	return first, first, err
 }

@@ -77,6 +77,6 @@ VERBATIM_CPU=generic|avx2|avx512|neon forces a CPU level; it changes speed, neve
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDemoCommand(), newDevCommand(), newServeCommand(), newRunCommand(), newTokenizeCommand(),
-		newEvalCommand(), newVerifyCommand(), newInfoCommand(), newBenchCommand(), newPerplexityCommand(), newVersionCommand())
+		newEvalCommand(), newVerifyCommand(), newDBCommand(), newInfoCommand(), newBenchCommand(), newPerplexityCommand(), newVersionCommand())
 	return root
 }

@@ -19,6 +19,7 @@ import (
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/dataitem"
 	"verbatim/cu/eval"
+	"verbatim/cu/index"
 	"verbatim/cu/receipt"
 	"verbatim/inference"
 	"verbatim/internal/engines"
@@ -120,7 +121,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	}
 	u.closers = append(u.closers, func() error { return host.Close(context.Background()) })
 	u.library = o.network.library(o.device)
-	u.library.Warn = func(err error) { o.logger.Warn("packed weights", "error", err) }
+	u.library.Warn = func(err error) { o.logger.Warn("model", "error", err) }
 	u.closers = append(u.closers, u.library.Close)
 	backend, err := o.device.Backend()
 	if err != nil {
@@ -152,14 +153,22 @@ func (u *unit) openLog(o unitOptions) error {
 	if err != nil {
 		return err
 	}
-	log, recovery, err := receipt.OpenLog(store, key)
+	places, damaged, err := index.Open(folder)
 	if err != nil {
-		return errors.Join(fmt.Errorf("open the receipts in %s: %w", folder, err), store.Close())
+		return errors.Join(err, store.Close())
 	}
+	if damaged != "" {
+		o.logger.Warn("the index of the receipts could not be read and is made anew", "kept_as", damaged)
+	}
+	log, recovery, err := receipt.OpenIndexed(store, key, places)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the receipts in %s: %w", folder, err), places.Close(), store.Close())
+	}
+	u.closers = append(u.closers, places.Close)
 	u.address = dataitem.Address(key.Public().(ed25519.PublicKey))
 	u.log, u.logPath = log, filepath.Join(folder, receipt.LogName)
 	u.closers = append(u.closers, log.Close)
-	o.logger.Info("receipts opened", "folder", folder, "receipts", recovery.Receipts)
+	o.logger.Info("receipts opened", "folder", folder, "receipts", recovery.Receipts, "indexed", recovery.Indexed)
 	if recovery.TornBytes > 0 {
 		o.logger.Warn("the log ended in a record that was never acknowledged: it was taken off", "bytes", recovery.TornBytes,
 			"kept_as", recovery.TornSavedAs, "why", recovery.TornWhy)

@@ -10,6 +10,7 @@ import (
 	"verbatim/cu"
 	"verbatim/cu/ao"
 	"verbatim/cu/arweave"
+	"verbatim/cu/cron"
 	"verbatim/cu/scheduler"
 )
 
@@ -119,6 +120,15 @@ func (s *schedulers) Latest(ctx context.Context, process ao.ID) (ao.Assignment, 
 	return a, missing(err)
 }
 
+func (s *schedulers) Now(ctx context.Context, process ao.ID) (int64, error) {
+	client, err := s.client(ctx, process)
+	if err != nil {
+		return 0, missing(err)
+	}
+	timestamp, _, err := client.Now(ctx, process)
+	return timestamp, missing(err)
+}
+
 func (s *schedulers) Assignments(ctx context.Context, process ao.Process, after cu.Position, last int64) iter.Seq2[ao.Assignment, error] {
 	client, err := s.client(ctx, process.ID)
 	if err != nil {
@@ -145,4 +155,14 @@ func (a archive) Message(ctx context.Context, assignment ao.Assignment) (ao.Mess
 		return ao.Message{}, missing(err)
 	}
 	return item.Message(assignment.Exclude), nil
+}
+
+// Blocks lists blocks of Arweave.
+func (a archive) Blocks(ctx context.Context, height, until int64) ([]cron.Point, error) {
+	blocks, err := a.client.Blocks(ctx, height, until)
+	points := make([]cron.Point, len(blocks))
+	for i, block := range blocks {
+		points[i] = cron.Point(block)
+	}
+	return points, err
 }

@@ -30,12 +30,11 @@ func NewProcess(id ID, owner string, tags Tags) (Process, error) {
 }
 
 // BootMessage is the message that a module receives first when the schedule of a process does not begin with the
-// process itself: the process item seen as a message at nonce 0.
+// process itself: the process item seen as a message that nobody assigned, without nonce, epoch and hash chain.
 func (p Process) BootMessage() Message {
-	from, forwardedBy := Sender(p.Tags, p.Owner)
+	from, _ := Sender(p.Tags, p.Owner)
 	return Message{
 		ID: Some(p.ID.String()), Signature: p.Signature, Data: p.Data, Owner: p.Owner, Target: p.ID.String(),
-		Anchor: p.Anchor, From: from, ForwardedBy: forwardedBy, Tags: p.Tags.Without("From", "Owner"),
-		Epoch: Some(int64(0)), Nonce: Some(int64(0)), Timestamp: p.Timestamp, BlockHeight: p.BlockHeight,
+		Anchor: p.Anchor, From: from, Tags: p.Tags.Without("From", "Owner"), Timestamp: p.Timestamp, BlockHeight: p.BlockHeight,
 	}
 }

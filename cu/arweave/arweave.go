@@ -209,6 +209,47 @@ func (c *Client) Locate(ctx context.Context, scheduler string) (string, error) {
 	return "", fmt.Errorf("locate scheduler %s: %w: no Scheduler-Location with a Url", scheduler, ErrNotFound)
 }
 
+// Block is when a block was made.
+type Block struct {
+	Height    int64
+	Timestamp int64 // milliseconds since 1970
+}
+
+// blocksPerPage is what gateways give at a time.
+const blocksPerPage = 90
+
+// Blocks lists the blocks from a height on, in order, up to the first that is later than until or to the newest.
+func (c *Client) Blocks(ctx context.Context, height, until int64) (blocks []Block, err error) {
+	const query = `query ($min: Int!, $limit: Int!) {
+  blocks(height: {min: $min}, first: $limit, sort: HEIGHT_ASC) { pageInfo { hasNextPage } edges { node { timestamp height } } }
+}`
+	for next := height; ; {
+		var answer struct {
+			Blocks struct {
+				PageInfo struct{ HasNextPage bool }
+				Edges    []struct {
+					Node struct{ Height, Timestamp int64 }
+				}
+			}
+		}
+		if err := c.query(ctx, query, map[string]any{"min": next, "limit": blocksPerPage}, &answer); err != nil {
+			return nil, fmt.Errorf("list blocks from height %d on: %w", next, err)
+		}
+		for _, edge := range answer.Blocks.Edges {
+			if edge.Node.Height != next {
+				return nil, fmt.Errorf("list blocks from height %d on: %w: height %d comes next", next, ErrMalformed, edge.Node.Height)
+			}
+			blocks = append(blocks, Block{edge.Node.Height, 1000 * edge.Node.Timestamp})
+			if next++; 1000*edge.Node.Timestamp > until {
+				return blocks, nil
+			}
+		}
+		if !answer.Blocks.PageInfo.HasNextPage || len(answer.Blocks.Edges) == 0 {
+			return blocks, nil
+		}
+	}
+}
+
 // BlockHeight asks for the height of the newest block.
 func (c *Client) BlockHeight(ctx context.Context) (int64, error) {
 	body, err := c.get(ctx, "/info", indexBytesMax)

@@ -3,7 +3,7 @@
 //
 // Invariants: a checkpoint is either whole (its digest is that of its memory) or ignored; a crash at any moment leaves the
 // older ones in place. A checkpoint is a cache: losing all of them costs time and nothing else, and a caller that has a
-// receipt of the same nonce compares the digests.
+// receipt of the same step compares the digests.
 //
 // The package does not publish checkpoints and does not load those of others.
 package checkpoint
@@ -37,12 +37,12 @@ const perProcess = 2
 //
 //	 0  8  magic and version
 //	 8 32  process
-//	40  8  nonce
+//	40  8  steps
 //	48  8  bytes of memory
 //	56 32  SHA-256 of memory
 //	88  n  memory, one zstd frame
 const (
-	magic       = "VBCKPT\x00\x01"
+	magic       = "VBCKPT\x00\x02"
 	headerBytes = 88
 	suffix      = ".checkpoint"
 )
@@ -50,10 +50,10 @@ const (
 // ErrNone says that there is no checkpoint that would do.
 var ErrNone = errors.New("no checkpoint")
 
-// Checkpoint is the memory of a process after the assignment with this nonce.
+// Checkpoint is the memory of a process after the first of its steps, cron messages included.
 type Checkpoint struct {
 	Process ao.ID
-	Nonce   int64
+	Steps   int64
 	Memory  []byte
 }
 
@@ -77,15 +77,15 @@ func (s *Store) Save(c Checkpoint) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	path := filepath.Join(folder, fileName(c.Nonce))
+	path := filepath.Join(folder, fileName(c.Steps))
 	if err := write(path, c); err != nil {
-		return fmt.Errorf("save checkpoint of process %s at nonce %d: %w", c.Process, c.Nonce, err)
+		return fmt.Errorf("save checkpoint of process %s after step %d: %w", c.Process, c.Steps, err)
 	}
-	nonces, err := nonces(folder)
+	found, err := stepsIn(folder)
 	if err != nil {
 		return err
 	}
-	for _, old := range nonces[:max(0, len(nonces)-perProcess)] {
+	for _, old := range found[:max(0, len(found)-perProcess)] {
 		if err := os.Remove(filepath.Join(folder, fileName(old))); err != nil {
 			return err
 		}
@@ -93,31 +93,31 @@ func (s *Store) Save(c Checkpoint) error {
 	return nil
 }
 
-// Load gives the newest whole checkpoint of a process whose nonce is at most nonceMax, or ErrNone.
-func (s *Store) Load(process ao.ID, nonceMax int64) (Checkpoint, error) {
+// Load gives the newest whole checkpoint of a process of at most stepsMax, or ErrNone.
+func (s *Store) Load(process ao.ID, stepsMax int64) (Checkpoint, error) {
 	folder := filepath.Join(s.folder, process.String())
-	nonces, err := nonces(folder)
+	found, err := stepsIn(folder)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Checkpoint{}, err
 	}
-	for _, nonce := range slices.Backward(nonces) {
-		if nonce > nonceMax {
+	for _, steps := range slices.Backward(found) {
+		if steps > stepsMax {
 			continue
 		}
-		path := filepath.Join(folder, fileName(nonce))
-		memory, err := read(path, process, nonce)
+		path := filepath.Join(folder, fileName(steps))
+		memory, err := read(path, process, steps)
 		if err == nil {
-			return Checkpoint{Process: process, Nonce: nonce, Memory: memory}, nil
+			return Checkpoint{Process: process, Steps: steps, Memory: memory}, nil
 		}
 		s.logger.Warn("checkpoint skipped", "file", path, "error", err)
 	}
-	return Checkpoint{}, fmt.Errorf("process %s up to nonce %d: %w", process, nonceMax, ErrNone)
+	return Checkpoint{}, fmt.Errorf("process %s up to step %d: %w", process, stepsMax, ErrNone)
 }
 
-func fileName(nonce int64) string { return strconv.FormatInt(nonce, 10) + suffix }
+func fileName(steps int64) string { return strconv.FormatInt(steps, 10) + suffix }
 
-// nonces lists the checkpoints in a folder, in order.
-func nonces(folder string) ([]int64, error) {
+// stepsIn lists the checkpoints in a folder, in order.
+func stepsIn(folder string) ([]int64, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func nonces(folder string) ([]int64, error) {
 	var found []int64
 	for _, entry := range entries {
 		digits, ok := strings.CutSuffix(entry.Name(), suffix)
-		if nonce, err := strconv.ParseInt(digits, 10, 64); ok && err == nil && fileName(nonce) == entry.Name() {
-			found = append(found, nonce)
+		if steps, err := strconv.ParseInt(digits, 10, 64); ok && err == nil && fileName(steps) == entry.Name() {
+			found = append(found, steps)
 		}
 	}
 	slices.Sort(found)
@@ -134,7 +134,7 @@ func nonces(folder string) ([]int64, error) {
 }
 
 // write makes the file under another name first: a crash before the rename leaves a file that nobody reads and the next
-// write of this nonce replaces.
+// write of these steps replaces.
 func write(path string, c Checkpoint) error {
 	if len(c.Memory) > MemoryBytesMax {
 		return fmt.Errorf("memory of %d bytes, limit %d", len(c.Memory), MemoryBytesMax)
@@ -164,7 +164,7 @@ func write(path string, c Checkpoint) error {
 func header(c Checkpoint) []byte {
 	digest := sha256.Sum256(c.Memory)
 	head := append([]byte(magic), c.Process[:]...)
-	head = binary.LittleEndian.AppendUint64(head, uint64(c.Nonce))
+	head = binary.LittleEndian.AppendUint64(head, uint64(c.Steps))
 	head = binary.LittleEndian.AppendUint64(head, uint64(len(c.Memory)))
 	return append(head, digest[:]...)
 }
@@ -179,7 +179,7 @@ func compress(to io.Writer, memory []byte) error {
 	return errors.Join(err, encoder.Close())
 }
 
-func read(path string, process ao.ID, nonce int64) ([]byte, error) {
+func read(path string, process ao.ID, steps int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -193,8 +193,8 @@ func read(path string, process ao.ID, nonce int64) ([]byte, error) {
 	switch {
 	case string(head[:8]) != magic:
 		return nil, fmt.Errorf("it begins with %q, want %q", head[:8], magic)
-	case !bytes.Equal(head[8:40], process[:]) || int64(binary.LittleEndian.Uint64(head[40:])) != nonce:
-		return nil, errors.New("it is of another process or nonce than its name says")
+	case !bytes.Equal(head[8:40], process[:]) || int64(binary.LittleEndian.Uint64(head[40:])) != steps:
+		return nil, errors.New("it is of another process or step than its name says")
 	case memoryBytes > MemoryBytesMax:
 		return nil, fmt.Errorf("memory of %d bytes, limit %d", memoryBytes, uint64(MemoryBytesMax))
 	}

@@ -26,7 +26,7 @@ func fill(t *testing.T, folder string, nonces ...int64) (*checkpoint.Store, *str
 		t.Fatal(err)
 	}
 	for _, nonce := range nonces {
-		if err := store.Save(checkpoint.Checkpoint{Process: ao.ID{1}, Nonce: nonce, Memory: memory(nonce)}); err != nil {
+		if err := store.Save(checkpoint.Checkpoint{Process: ao.ID{1}, Steps: nonce, Memory: memory(nonce)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,8 +37,8 @@ func TestLoad(t *testing.T) {
 	store, logged := fill(t, t.TempDir(), 9, 10)
 	for nonceMax, want := range map[int64]int64{9: 9, 10: 10, 1000: 10} {
 		got, err := store.Load(ao.ID{1}, nonceMax)
-		if err != nil || got.Nonce != want || !bytes.Equal(got.Memory, memory(want)) {
-			t.Errorf("up to %d: nonce %d, %d bytes, %v; want nonce %d", nonceMax, got.Nonce, len(got.Memory), err, want)
+		if err != nil || got.Steps != want || !bytes.Equal(got.Memory, memory(want)) {
+			t.Errorf("up to %d: nonce %d, %d bytes, %v; want nonce %d", nonceMax, got.Steps, len(got.Memory), err, want)
 		}
 	}
 	for _, process := range []ao.ID{{1}, {2}} {
@@ -58,8 +58,8 @@ func TestOldOnesAreRemoved(t *testing.T) {
 	if len(files) != 2 {
 		t.Errorf("%d files: %v", len(files), files)
 	}
-	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Nonce != 3 {
-		t.Errorf("up to 9: nonce %d, %v", got.Nonce, err)
+	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Steps != 3 {
+		t.Errorf("up to 9: nonce %d, %v", got.Steps, err)
 	}
 }
 
@@ -78,8 +78,8 @@ func TestDamage(t *testing.T) {
 		}
 		logged.Reset()
 		got, err := store.Load(ao.ID{1}, 5)
-		if err != nil || got.Nonce != 4 || !bytes.Equal(got.Memory, memory(4)) {
-			t.Fatalf("%s: nonce %d, %v", what, got.Nonce, err)
+		if err != nil || got.Steps != 4 || !bytes.Equal(got.Memory, memory(4)) {
+			t.Fatalf("%s: nonce %d, %v", what, got.Steps, err)
 		}
 		if !strings.Contains(logged.String(), path) {
 			t.Fatalf("%s: logged %q", what, logged)
@@ -94,7 +94,7 @@ func TestDamage(t *testing.T) {
 		if i >= 88 {
 			// Bits of the frame that do not change the memory are nobody's loss.
 			os.WriteFile(path, flipped, 0o644)
-			if got, err := store.Load(ao.ID{1}, 5); err == nil && got.Nonce == 5 && bytes.Equal(got.Memory, memory(5)) {
+			if got, err := store.Load(ao.ID{1}, 5); err == nil && got.Steps == 5 && bytes.Equal(got.Memory, memory(5)) {
 				continue
 			}
 		}
@@ -110,11 +110,11 @@ func TestCrashWhileWriting(t *testing.T) {
 	if err := os.WriteFile(unfinished, []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Nonce != 4 {
-		t.Errorf("nonce %d, %v", got.Nonce, err)
+	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Steps != 4 {
+		t.Errorf("nonce %d, %v", got.Steps, err)
 	}
 	fill(t, folder, 5)
-	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Nonce != 5 {
-		t.Errorf("after another try: nonce %d, %v", got.Nonce, err)
+	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Steps != 5 {
+		t.Errorf("after another try: nonce %d, %v", got.Steps, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"verbatim/cu"
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
+	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/eval/evaltest"
 	"verbatim/cu/receipt"
@@ -33,6 +34,8 @@ type Network struct {
 	processes map[ao.ID]ao.Process
 	schedules map[ao.ID][]ao.Assignment
 	items     map[ao.ID]ao.Message
+	now       int64 // what the scheduler's clock says; 0: the time of the last assignment
+	blocks    []cron.Point
 }
 
 // NewNetwork gives a network without processes.
@@ -70,6 +73,7 @@ func (n *Network) Spawn(name string, assigned bool, tags ...ao.Tag) ao.ID {
 	}
 	process.Data = ao.Some("the process " + name)
 	n.mu.Lock()
+	process.Timestamp, process.BlockHeight = max(1000, n.now), 100
 	n.processes[process.ID] = process
 	n.mu.Unlock()
 	if assigned {
@@ -133,7 +137,7 @@ func (n *Network) assign(process, id ao.ID, message ao.Message) {
 	nonce := int64(len(n.schedules[process]))
 	assignment := ao.Assignment{
 		ID: ID(fmt.Sprintf("assignment %d of %s", nonce, process)), Process: process, Nonce: nonce, BlockHeight: 100 + nonce,
-		Timestamp: 1000 * (nonce + 1), Message: message, MessageID: id, HashChain: ao.FirstHashChain(process),
+		Timestamp: max(1000*(nonce+1), n.now), Message: message, MessageID: id, HashChain: ao.FirstHashChain(process),
 		Hydrate: message.Owner == "", Verified: message.Owner != "",
 	}
 	if nonce > 0 {
@@ -217,6 +221,78 @@ func (n *Network) Assignments(_ context.Context, process ao.Process, after cu.Po
 			}
 		}
 	}
+}
+
+// SetNow sets the scheduler's clock, which also dates what is assigned next.
+func (n *Network) SetNow(now int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.now = now
+}
+
+// SetBlocks sets the blocks that the archive knows.
+func (n *Network) SetBlocks(blocks []cron.Point) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.blocks = blocks
+}
+
+// Now implements cu.Scheduler.
+func (n *Network) Now(_ context.Context, process ao.ID) (int64, error) {
+	unlock, err := n.ask()
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	return n.clock(process), nil
+}
+
+func (n *Network) clock(process ao.ID) int64 {
+	if n.now != 0 {
+		return n.now
+	}
+	return 1000 * int64(len(n.schedules[process]))
+}
+
+// Blocks implements cu.Archive.
+func (n *Network) Blocks(_ context.Context, height, until int64) (found []cron.Point, err error) {
+	unlock, err := n.ask()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for _, block := range n.blocks {
+		if block.Height < height {
+			continue
+		}
+		if found = append(found, block); block.Timestamp > until {
+			break
+		}
+	}
+	return found, nil
+}
+
+// Push assigns a message that a messenger has signed for a process, and gives its id. Two messengers sign the same message
+// under two ids.
+func (n *Network) Push(process ao.ID, messenger, data string) ao.ID {
+	id := ID(messenger + " pushes " + data)
+	pushed := message(process, id, data)
+	pushed.From, pushed.ForwardedBy = ID("another process").String(), ao.Some(ID(messenger).String())
+	pushed.Tags = pushed.Tags.Append("From-Process", pushed.From)
+	n.assign(process, id, pushed)
+	return id
+}
+
+// Again assigns a message that was assigned before.
+func (n *Network) Again(process, id ao.ID) {
+	n.mu.Lock()
+	for _, assignment := range n.schedules[process] {
+		if assignment.MessageID == id {
+			n.items[id] = assignment.Message
+		}
+	}
+	n.mu.Unlock()
+	n.assign(process, id, ao.Message{ID: ao.Some(id.String())})
 }
 
 // Module implements cu.Archive.

@@ -1,6 +1,7 @@
 package receipt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,8 +10,12 @@ import (
 	"verbatim/cu/ao"
 )
 
-// Magic begins the encoding of a receipt; its last byte is the version.
-const Magic = "VBRCPT\x00\x01"
+// Magic begins the encoding of a receipt; its last byte is the version. MagicSpecial is that of version 2, which is used for
+// cron messages and duplicates, and for nothing else: every receipt has one encoding.
+const (
+	Magic        = "VBRCPT\x00\x01"
+	MagicSpecial = "VBRCPT\x00\x02"
+)
 
 // Domains keep a digest or signature of one kind from being taken for one of another kind.
 const (
@@ -28,6 +33,12 @@ const (
 	ReceiptBytesMax    = 64 << 20 // encoding of one receipt
 )
 
+// What is special about a receipt of version 2.
+const (
+	kindCron      = 1
+	kindDuplicate = 2
+)
+
 // Kinds of an inference in the encoding.
 const (
 	kindTranscript = 0
@@ -36,7 +47,11 @@ const (
 
 // appendBody appends everything that is signed: all fields but the signature, in the order of the struct.
 func (r *Receipt) appendBody(to []byte) []byte {
-	w := writer{to: append(to, Magic...)}
+	magic := Magic
+	if r.special() {
+		magic = MagicSpecial
+	}
+	w := writer{to: append(to, magic...)}
 	w.fixed(r.Signer[:])
 	w.uint64(r.Sequence)
 	w.fixed(r.Previous[:])
@@ -45,6 +60,14 @@ func (r *Receipt) appendBody(to []byte) []byte {
 	w.fixed(r.Assignment[:])
 	w.uint64(uint64(r.Epoch))
 	w.uint64(uint64(r.Nonce))
+	switch {
+	case r.Cron != "":
+		w.to = append(w.to, kindCron)
+		w.bytes([]byte(r.Cron))
+	case r.Duplicate:
+		w.to = append(w.to, kindDuplicate)
+		w.uint64(uint64(r.Original))
+	}
 	w.fixed(r.Module[:])
 	w.fixed(r.ModuleDigest[:])
 	w.bytes([]byte(r.ModuleFormat))
@@ -71,6 +94,9 @@ func (r *Receipt) appendBody(to []byte) []byte {
 	return w.to
 }
 
+// special reports whether r needs version 2.
+func (r *Receipt) special() bool { return r.Cron != "" || r.Duplicate }
+
 // Encode gives the one encoding of r. It fails if r breaks a limit.
 func (r *Receipt) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
@@ -88,7 +114,8 @@ func Decode(encoded []byte) (*Receipt, error) {
 	if len(encoded) > ReceiptBytesMax {
 		return nil, fmt.Errorf("receipt: %d bytes, limit %d", len(encoded), ReceiptBytesMax)
 	}
-	if len(encoded) < len(Magic) || string(encoded[:len(Magic)]) != Magic {
+	version2 := bytes.HasPrefix(encoded, []byte(MagicSpecial))
+	if !version2 && !bytes.HasPrefix(encoded, []byte(Magic)) {
 		return nil, fmt.Errorf("receipt: it does not begin with %q (another version, or no receipt)", Magic)
 	}
 	r, in := new(Receipt), reader{rest: encoded[len(Magic):]}
@@ -97,6 +124,9 @@ func Decode(encoded []byte) (*Receipt, error) {
 	in.fixed(r.Previous[:])
 	r.Process, r.Message, r.Assignment = ao.ID(in.digest()), ao.ID(in.digest()), ao.ID(in.digest())
 	r.Epoch, r.Nonce = int64(in.uint64()), int64(in.uint64())
+	if version2 {
+		in.special(r)
+	}
 	r.Module, r.ModuleDigest = ao.ID(in.digest()), in.digest()
 	r.ModuleFormat = string(in.bytes("module format", TextBytesMax))
 	r.GasMax, r.MemoryBytesMax = in.uint64(), in.uint64()
@@ -208,6 +238,22 @@ func (in *reader) inference() Inference {
 		in.err = fmt.Errorf("inference of kind %d, want %d or %d", kind[0], kindTranscript, kindRefusal)
 	}
 	return Inference{}
+}
+
+// special reads what version 2 has more.
+func (in *reader) special(r *Receipt) {
+	kind := in.take(1)
+	switch {
+	case kind == nil:
+	case kind[0] == kindCron:
+		if r.Cron = string(in.bytes("cron", TextBytesMax)); in.err == nil && r.Cron == "" {
+			in.err = errors.New("a cron without a name")
+		}
+	case kind[0] == kindDuplicate:
+		r.Duplicate, r.Original = true, int64(in.uint64())
+	default:
+		in.err = fmt.Errorf("special of kind %d, want %d or %d", kind[0], kindCron, kindDuplicate)
+	}
 }
 
 // end reports the first error, or bytes that nothing has asked for.

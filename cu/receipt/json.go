@@ -21,6 +21,8 @@ type view struct {
 	Assignment     ao.ID           `json:"assignment"`
 	Epoch          int64           `json:"epoch"`
 	Nonce          int64           `json:"nonce"`
+	Cron           string          `json:"cron,omitempty"`
+	Original       *int64          `json:"duplicate_of_nonce,omitempty"`
 	Module         ao.ID           `json:"module"`
 	ModuleDigest   Digest          `json:"module_sha256"`
 	ModuleFormat   string          `json:"module_format"`
@@ -52,10 +54,13 @@ func (r *Receipt) MarshalJSON() ([]byte, error) {
 	}
 	v := view{
 		Digest: r.Digest(), Signer: hex.EncodeToString(r.Signer[:]), Sequence: r.Sequence, Previous: r.Previous,
-		Process: r.Process, Message: r.Message, Assignment: r.Assignment, Epoch: r.Epoch, Nonce: r.Nonce,
+		Process: r.Process, Message: r.Message, Assignment: r.Assignment, Epoch: r.Epoch, Nonce: r.Nonce, Cron: r.Cron,
 		Module: r.Module, ModuleDigest: r.ModuleDigest, ModuleFormat: r.ModuleFormat, GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax,
 		MemoryBefore: r.MemoryBefore, Input: r.Input, MemoryAfter: r.MemoryAfter, Result: r.Result, Gas: r.Gas, Fault: r.Fault,
 		Inferences: []inferenceView{}, Device: r.Device, Build: r.Build, Signature: hex.EncodeToString(r.Signature[:]), Encoded: encoded,
+	}
+	if r.Duplicate {
+		v.Original = &r.Original
 	}
 	for i, inference := range r.Inferences {
 		shown := inferenceView{Refusal: inference.Refusal}

@@ -46,6 +46,7 @@ var (
 type Recovery struct {
 	Records  int
 	Receipts uint64
+	Indexed  uint64 // receipts that the index knew, which were not read
 	// TornBytes is the size of the tail that was taken off, 0 if the log was whole. The tail was kept as TornSavedAs.
 	TornBytes   int64
 	TornSavedAs string
@@ -63,33 +64,20 @@ type Head struct {
 	Receipt  Digest `json:"receipt"`  // of the last receipt; zero if there is none
 }
 
-type place struct {
-	offset   int64
-	previous Digest // checksum of the record before
-}
-
-type messageKey struct{ process, message ao.ID }
-
-// history is where the receipts of a process lie: nonces first, first+1, ...
-type history struct {
-	first  int64
-	places []place
-}
-
 // Log is an open log. Its methods may be called by several goroutines.
 type Log struct {
 	store Store
 	key   ed25519.PrivateKey
 	codec codec
+	index Index // nil: everything stays in tail
+	queue queue
 
-	writing sync.Mutex // held for a whole append; guards broken
+	writing sync.Mutex // held for a whole write; guards broken, and the tail against other writers
 	broken  bool
 
-	mu        sync.RWMutex // guards what follows; never held during I/O
-	head      Head
-	histories map[ao.ID]*history
-	messages  map[messageKey]int64 // nonce
-	modules   map[Digest]place
+	mu   sync.RWMutex // guards what follows; never held during I/O
+	head Head
+	tail tail
 }
 
 // OpenLog reads the log in store, repairs a torn tail, and makes ready to append receipts signed with key.
@@ -97,10 +85,14 @@ type Log struct {
 // A tail is torn if it is not whole and no answer can have depended on it: it lies beyond the head. Any other damage is an
 // error that names the record, and the log stays as it is: someone must look.
 func OpenLog(store Store, key ed25519.PrivateKey) (*Log, Recovery, error) {
-	log := &Log{
-		store: store, key: key, codec: newCodec(),
-		histories: map[ao.ID]*history{}, messages: map[messageKey]int64{}, modules: map[Digest]place{},
-	}
+	return OpenIndexed(store, key, nil)
+}
+
+// OpenIndexed is OpenLog with an index, which spares reading what the index knows. What is not read is not checked either:
+// NewReader does that. The log does not close the index.
+func OpenIndexed(store Store, key ed25519.PrivateKey, index Index) (*Log, Recovery, error) {
+	log := &Log{store: store, key: key, codec: newCodec(), index: index, tail: newTail()}
+	log.queue.idle.L = &log.queue.mu
 	recovery, err := log.recover()
 	if err != nil {
 		return nil, recovery, fmt.Errorf("open log: %w", err)
@@ -124,7 +116,11 @@ func (l *Log) recover() (Recovery, error) {
 		return recovery, err
 	}
 	l.head = Head{Bytes: log.offset, Checksum: log.checksum}
-	whole := acknowledged.Bytes == 0
+	if err := l.resume(log, size); err != nil {
+		return recovery, err
+	}
+	recovery.Indexed = l.head.Receipts
+	whole := acknowledged.Bytes <= l.head.Bytes && l.head.Records > 0 || acknowledged.Bytes == 0
 	for {
 		whole = whole || (l.head.Bytes == acknowledged.Bytes && l.head.Checksum == acknowledged.Checksum)
 		record, next := log.Next()
@@ -141,7 +137,7 @@ func (l *Log) recover() (Recovery, error) {
 		if next != nil {
 			return recovery, next
 		}
-		if err := l.admit(record); err != nil {
+		if err := l.read(record); err != nil {
 			return recovery, err
 		}
 	}
@@ -150,7 +146,57 @@ func (l *Log) recover() (Recovery, error) {
 			acknowledged.Bytes, acknowledged.Checksum, l.head.Bytes, l.head.Checksum)
 	}
 	recovery.Records, recovery.Receipts = l.head.Records, l.head.Receipts
-	return recovery, l.settle(file)
+	if err := l.settle(file); err != nil {
+		return recovery, err
+	}
+	return recovery, l.Flush()
+}
+
+// resume moves the reader behind what the index knows, if that is what the log holds there. An index that knows anything
+// else is of no use.
+func (l *Log) resume(log *Reader, size int64) error {
+	if l.index == nil {
+		return nil
+	}
+	until, err := l.index.Until()
+	if err != nil {
+		return err
+	}
+	if until.Records == 0 {
+		return nil
+	}
+	record, err := l.codec.read(l.store.Log(), until.Last.Offset, min(size, until.Bytes), until.Last.Previous)
+	if err != nil || record.Offset+record.Bytes != until.Bytes || record.checksum != until.Checksum {
+		return l.index.Reset()
+	}
+	l.head, l.tail.last = until.Head, until.Last
+	log.number, log.offset, log.checksum = until.Records, until.Bytes, until.Checksum
+	log.sequence, log.previous = until.Receipts, until.Receipt
+	return nil
+}
+
+// read takes in a record that was found in the file.
+func (l *Log) read(record Record) error {
+	var before History
+	if record.Entry != nil {
+		r := record.Entry.Receipt
+		var err error
+		if before, err = l.Steps(r.Process); err == nil {
+			err = follows(before, r)
+		}
+		if err == nil && !l.HasModule(r.ModuleDigest) {
+			err = missingModule(r)
+		}
+		if err != nil {
+			return &RecordError{Number: record.Number, Offset: record.Offset, Err: err}
+		}
+	}
+	record.previous = l.head.Checksum
+	l.admit(record, before)
+	if len(l.tail.added) >= tailMax {
+		return l.Flush()
+	}
+	return nil
 }
 
 // create writes the header of a log that is new, and gives its size. A crash here leaves a part of the header, which the
@@ -193,128 +239,35 @@ func (l *Log) settle(file File) error {
 	return writeHead(l.store.Head(), l.head)
 }
 
-// admit adds a record to the index and moves the head behind it. It refuses one that breaks the history of its process.
-func (l *Log) admit(record Record) error {
-	at := place{offset: record.Offset, previous: l.head.Checksum}
+// admit adds a record to the tail and moves the head behind it.
+func (l *Log) admit(record Record, before History) {
+	at := Place{Offset: record.Offset, Previous: record.previous}
 	if record.Entry != nil {
-		r := record.Entry.Receipt
-		if err := l.continues(r); err != nil {
-			return &RecordError{Number: record.Number, Offset: record.Offset, Err: err}
-		}
-		past := l.histories[r.Process]
-		if past == nil {
-			past = &history{first: r.Nonce}
-			l.histories[r.Process] = past
-		}
-		past.places = append(past.places, at)
-		if key := (messageKey{r.Process, r.Message}); r.Nonce != BootNonce {
-			if _, again := l.messages[key]; !again {
-				l.messages[key] = r.Nonce
-			}
-		}
+		l.tail.add(summary(record.Entry, at), before)
 		l.head.Receipts++
-		l.head.Receipt = r.Digest()
+		l.head.Receipt = record.Entry.Receipt.Digest()
 	} else {
-		l.modules[sha256.Sum256(record.Module)] = at
+		l.tail.add(Added{Module: sha256.Sum256(record.Module), Step: Step{Place: at}}, before)
 	}
 	l.head.Records++
 	l.head.Bytes = record.Offset + record.Bytes
 	l.head.Checksum = record.checksum
+}
+
+// follows checks that r is the next of its process.
+func follows(past History, r *Receipt) error {
+	next := past.Last + 1
+	if r.Cron != "" {
+		next = past.Last
+	}
+	if past.Steps > 0 && r.Nonce != next {
+		return fmt.Errorf("process %s: receipt of nonce %d where nonce %d is next: %w", r.Process, r.Nonce, next, ErrOrder)
+	}
 	return nil
 }
 
-// continues checks that r is the next of its process, and that its module is in the log already.
-func (l *Log) continues(r *Receipt) error {
-	if past := l.histories[r.Process]; past != nil {
-		if next := past.first + int64(len(past.places)); r.Nonce != next {
-			return fmt.Errorf("process %s: receipt of nonce %d where nonce %d is next: %w", r.Process, r.Nonce, next, ErrOrder)
-		}
-	}
-	if _, ok := l.modules[r.ModuleDigest]; !ok {
-		return fmt.Errorf("process %s, nonce %d: module %s: %w", r.Process, r.Nonce, r.ModuleDigest, ErrAbsent)
-	}
-	return nil
-}
-
-// AppendModule keeps the wasm of a module, once. It must be there before the first receipt that names it.
-func (l *Log) AppendModule(wasm []byte) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if l.HasModule(sha256.Sum256(wasm)) {
-		return nil
-	}
-	return l.write(recordModule, wasm, Record{Module: wasm})
-}
-
-// Append gives r its place in the log, signs it, and writes the entry. When it returns without an error, the entry is on
-// stable storage. After an error it is not acknowledged, whatever the file holds.
-func (l *Log) Append(r Receipt, message, env, result []byte) (*Entry, error) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if l.broken {
-		return nil, ErrBroken
-	}
-	head := l.Head()
-	r.Sequence, r.Previous = head.Receipts, head.Receipt
-	if err := r.Sign(l.key); err != nil {
-		return nil, err
-	}
-	entry := &Entry{Receipt: &r, Message: message, Env: env, Result: result}
-	if err := entry.check(); err != nil {
-		return nil, err
-	}
-	l.mu.RLock()
-	err := l.continues(&r)
-	l.mu.RUnlock()
-	if err != nil {
-		return nil, err
-	}
-	content, err := entry.encode()
-	if err != nil {
-		return nil, err
-	}
-	return entry, l.write(recordEntry, content, Record{Entry: entry})
-}
-
-// write appends a record, makes it durable, and only then lets readers see it.
-func (l *Log) write(kind uint32, content []byte, record Record) error {
-	if l.broken {
-		return ErrBroken
-	}
-	head, file := l.Head(), l.store.Log()
-	bytes, checksum, err := l.codec.record(kind, content, head.Checksum)
-	if err != nil {
-		return err
-	}
-	if size, err := file.Size(); err != nil || size != head.Bytes {
-		l.broken = true
-		return fmt.Errorf("append to log: it has %d bytes where %d were left (%v): someone else wrote: %w", size, head.Bytes, err, ErrBroken)
-	}
-	if _, err := file.WriteAt(bytes, head.Bytes); err != nil {
-		// A part of the record may be in the file. Taken off again, the log is as before; if not, its state is unknown.
-		l.broken = file.Truncate(head.Bytes) != nil || file.Sync() != nil
-		return fmt.Errorf("append to log: %w", err)
-	}
-	// A crash here leaves a whole record that may be lost again: nobody was answered yet.
-	if err := file.Sync(); err != nil {
-		// After a failed sync nothing is known about what the storage holds, and a second sync may lie.
-		l.broken = true
-		return fmt.Errorf("append to log: sync: %w", err)
-	}
-	// A crash here leaves a durable record beyond the head: the next open takes it in.
-	record.Number, record.Offset, record.Bytes, record.checksum = head.Records, head.Bytes, int64(len(bytes)), checksum
-	l.mu.Lock()
-	err = l.admit(record)
-	head = l.head
-	l.mu.Unlock()
-	if err != nil {
-		panic("receipt: internal error: " + err.Error())
-	}
-	if err := writeHead(l.store.Head(), head); err != nil {
-		l.broken = true
-		return fmt.Errorf("append to log: head: %w", err)
-	}
-	return nil
+func missingModule(r *Receipt) error {
+	return fmt.Errorf("process %s, nonce %d: module %s: %w", r.Process, r.Nonce, r.ModuleDigest, ErrAbsent)
 }
 
 // Head tells where the log ends.
@@ -337,49 +290,54 @@ func (l *Log) Healthy() error {
 // HasModule reports whether the log holds the module.
 func (l *Log) HasModule(digest Digest) bool {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	_, ok := l.modules[digest]
+	_, ok := l.tail.modules[digest]
+	l.mu.RUnlock()
+	if !ok && l.index != nil {
+		// An index that fails shows it when the receipt is appended: a module's record more does no harm.
+		_, ok, _ = l.index.Module(digest)
+	}
 	return ok
 }
 
 // Nonces gives the first and the last nonce of a process in the log; ErrAbsent if there is none.
 func (l *Log) Nonces(process ao.ID) (first, last int64, err error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	past := l.histories[process]
-	if past == nil {
-		return 0, 0, fmt.Errorf("process %s: %w", process, ErrAbsent)
+	past, err := l.Steps(process)
+	if err == nil && past.Steps == 0 {
+		err = fmt.Errorf("process %s: %w", process, ErrAbsent)
 	}
-	return past.first, past.first + int64(len(past.places)) - 1, nil
+	return past.First, past.Last, err
 }
 
 // Find gives the entry of a message; if it was assigned more than once, of its first assignment.
 func (l *Log) Find(process, message ao.ID) (*Entry, error) {
-	l.mu.RLock()
-	nonce, ok := l.messages[messageKey{process, message}]
-	l.mu.RUnlock()
-	if !ok {
-		return nil, fmt.Errorf("message %s of process %s: %w", message, process, ErrAbsent)
+	number, err := l.findStep(process, message)
+	if err != nil {
+		return nil, err
 	}
-	return l.At(process, nonce)
+	step, err := l.Step(process, number)
+	if err != nil {
+		return nil, err
+	}
+	return l.Read(step)
 }
 
-// At gives the entry of a nonce.
+// At gives the entry of an assignment by its nonce.
 func (l *Log) At(process ao.ID, nonce int64) (*Entry, error) {
-	l.mu.RLock()
-	past, end := l.histories[process], l.head.Bytes
-	var at place
-	found := past != nil && nonce >= past.first && nonce-past.first < int64(len(past.places))
-	if found {
-		at = past.places[nonce-past.first]
-	}
-	l.mu.RUnlock()
-	if !found {
-		return nil, fmt.Errorf("nonce %d of process %s: %w", nonce, process, ErrAbsent)
-	}
-	record, err := l.codec.read(l.store.Log(), at.offset, end, at.previous)
+	step, err := l.StepOf(process, nonce)
 	if err != nil {
-		return nil, fmt.Errorf("log at byte %d: %w", at.offset, err)
+		return nil, err
+	}
+	return l.Read(step)
+}
+
+// Read gives the entry of a step.
+func (l *Log) Read(step Step) (*Entry, error) {
+	record, err := l.codec.read(l.store.Log(), step.Offset, l.Head().Bytes, step.Previous)
+	if err == nil && record.Entry == nil {
+		err = ErrDamaged
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log at byte %d: %w", step.Offset, err)
 	}
 	return record.Entry, nil
 }
@@ -389,12 +347,18 @@ func (l *Log) Contents() *io.SectionReader {
 	return io.NewSectionReader(l.store.Log(), 0, l.Head().Bytes)
 }
 
-// Close gives the store back. Everything acknowledged is durable already.
+// Close gives the store back. Everything acknowledged is durable already; the index is told what it lacks, so that the
+// next start need not read it.
 func (l *Log) Close() error {
+	l.settled()
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	var err error
+	if !l.broken {
+		err = l.Flush()
+	}
 	l.broken = true
-	return l.store.Close()
+	return errors.Join(err, l.store.Close())
 }
 
 // The head is a cache of where the acknowledged log ends. It is not synced: a daemon that is killed leaves it exact, and

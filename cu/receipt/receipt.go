@@ -8,7 +8,7 @@
 // receipt before it in its log, so a log is one history; Log.Append returns only after the record is on stable storage.
 //
 // The package neither evaluates nor compares (packages eval and replay do), and it has no opinion on who the signer ought
-// to be: it only says who it is. All but the files log.go and file.go is deterministic and does no I/O.
+// to be: it only says who it is. All but the files log.go, append.go and file.go is deterministic and does no I/O.
 package receipt
 
 import (
@@ -75,9 +75,17 @@ type Receipt struct {
 
 	Process    ao.ID
 	Message    ao.ID
-	Assignment ao.ID // zero at BootNonce
+	Assignment ao.ID // zero at BootNonce and of cron messages
 	Epoch      int64
-	Nonce      int64
+	Nonce      int64 // of a cron message: that of the assignment before it, BootNonce if there is none
+
+	// Cron names the cron of the process whose message this is; "" if the message was assigned. A cron message has no id,
+	// no assignment and no epoch.
+	Cron string
+	// Duplicate says that the message came before, with nonce Original, and was not evaluated again: memory stays as it was,
+	// and the result is that of the first time.
+	Duplicate bool
+	Original  int64
 
 	Module       ao.ID
 	ModuleDigest Digest // SHA-256 of the wasm
@@ -116,15 +124,23 @@ func (r *Receipt) check() error {
 		return fmt.Errorf("receipt: nonce %d is below %d", r.Nonce, BootNonce)
 	case r.Epoch < 0:
 		return fmt.Errorf("receipt: epoch %d is negative", r.Epoch)
-	case (r.Nonce == BootNonce) != r.Assignment.IsZero():
-		return fmt.Errorf("receipt: nonce %d with assignment %s: exactly nonce %d has none", r.Nonce, r.Assignment, BootNonce)
+	case (r.Nonce == BootNonce || r.Cron != "") != r.Assignment.IsZero():
+		return fmt.Errorf("receipt: nonce %d with assignment %s: exactly nonce %d and cron messages have none", r.Nonce, r.Assignment, BootNonce)
+	case r.Cron != "" && (!r.Message.IsZero() || r.Epoch != 0):
+		return fmt.Errorf("receipt: cron %q with message %s and epoch %d: cron messages have neither", r.Cron, r.Message, r.Epoch)
+	case r.Duplicate && (r.Original < 0 || r.Original >= r.Nonce || r.Cron != ""):
+		return fmt.Errorf("receipt: nonce %d repeats nonce %d: want an earlier one, of an assigned message", r.Nonce, r.Original)
+	case r.Duplicate && (r.MemoryBefore != r.MemoryAfter || r.Gas != 0 || r.Fault != "" || len(r.Inferences) != 0):
+		return fmt.Errorf("receipt: nonce %d repeats nonce %d and yet was evaluated", r.Nonce, r.Original)
+	case !r.Duplicate && r.Original != 0:
+		return fmt.Errorf("receipt: nonce %d names an original, %d, and repeats none", r.Nonce, r.Original)
 	case (r.Sequence == 0) != r.Previous.IsZero():
 		return fmt.Errorf("receipt: sequence %d with previous %s: exactly sequence 0 has none", r.Sequence, r.Previous)
 	case len(r.Inferences) > InferencesMax:
 		return fmt.Errorf("receipt: %d inferences, limit %d", len(r.Inferences), InferencesMax)
 	}
 	for _, text := range [...]struct{ name, value string }{
-		{"module format", r.ModuleFormat}, {"fault", r.Fault}, {"device", r.Device}, {"build", r.Build},
+		{"cron", r.Cron}, {"module format", r.ModuleFormat}, {"fault", r.Fault}, {"device", r.Device}, {"build", r.Build},
 	} {
 		if len(text.value) > TextBytesMax {
 			return fmt.Errorf("receipt: %s of %d bytes, limit %d", text.name, len(text.value), TextBytesMax)

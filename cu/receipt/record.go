@@ -152,7 +152,7 @@ type Record struct {
 	Module []byte
 	Entry  *Entry
 
-	checksum Digest
+	checksum, previous Digest // its own, and that of the record before
 }
 
 // Why a record is not whole.

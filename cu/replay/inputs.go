@@ -20,6 +20,27 @@ func inputs(entry *receipt.Entry, module *eval.Module) error {
 	if err := json.Unmarshal(entry.Env, &env); err != nil {
 		return diverged(r, WhatEnv, err.Error(), "JSON")
 	}
+	if r.Cron != "" {
+		if err := cronInput(entry); err != nil {
+			return err
+		}
+	} else if err := messageInput(entry); err != nil {
+		return err
+	}
+	for _, pair := range [...]struct{ what, input, receipt string }{
+		{WhatEnv, "process " + env.Process.Id, "process " + r.Process.String()},
+		{WhatEnv, "module " + env.Module.Id, "module " + r.Module.String()},
+	} {
+		if pair.input != pair.receipt {
+			return diverged(r, pair.what, pair.receipt, pair.input)
+		}
+	}
+	return nil
+}
+
+// messageInput checks that a message is the one that was assigned.
+func messageInput(entry *receipt.Entry) error {
+	r := entry.Receipt
 	var message struct {
 		Id    string
 		Nonce json.Number
@@ -27,16 +48,15 @@ func inputs(entry *receipt.Entry, module *eval.Module) error {
 	if err := json.Unmarshal(entry.Message, &message); err != nil {
 		return diverged(r, WhatMessage, err.Error(), "JSON")
 	}
-	nonce := strconv.FormatInt(max(r.Nonce, 0), 10) // at BootNonce the message says 0
-	for _, pair := range [...]struct{ what, input, receipt string }{
-		{WhatEnv, "process " + env.Process.Id, "process " + r.Process.String()},
-		{WhatEnv, "module " + env.Module.Id, "module " + r.Module.String()},
-		{WhatMessage, "id " + message.Id, "id " + r.Message.String()},
-		{WhatMessage, "nonce " + message.Nonce.String(), "nonce " + nonce},
-	} {
-		if pair.input != pair.receipt {
-			return diverged(r, pair.what, pair.receipt, pair.input)
-		}
+	if id := r.Message.String(); message.Id != id {
+		return diverged(r, WhatMessage, "id "+id, "id "+message.Id)
+	}
+	nonce := strconv.FormatInt(r.Nonce, 10)
+	if r.Nonce == receipt.BootNonce {
+		nonce = "" // nobody assigned it
+	}
+	if message.Nonce.String() != nonce {
+		return diverged(r, WhatMessage, "nonce "+nonce, "nonce "+message.Nonce.String())
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const (
 	WhatModule       = "module"
 	WhatMessage      = "message"
 	WhatEnv          = "env"
+	WhatDuplicate    = "duplicate"
 	WhatInference    = "inference"
 	WhatFault        = "fault"
 	WhatResult       = "result"

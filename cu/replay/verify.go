@@ -141,7 +141,8 @@ func (v *verifier) whole(ctx context.Context, from io.ReaderAt, size, sizeMax in
 // process is what the steps so far left of one process.
 type process struct {
 	memory Memory
-	nonce  int64 // of the next step
+	nonce  int64           // of the next assignment
+	firsts map[int64]First // by nonce, for messages that come again
 }
 
 func (v *verifier) log(ctx context.Context, from io.ReaderAt, size int64) error {
@@ -189,27 +190,61 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 		if r.Nonce > 0 {
 			return unusablef("receipt %d (process %s): the log begins at nonce %d, and the memory before is not in it", r.Sequence, r.Process, r.Nonce)
 		}
-		p = &process{nonce: r.Nonce, memory: MemoryOf(nil)}
+		p = &process{nonce: r.Nonce, memory: MemoryOf(nil), firsts: map[int64]First{}}
 		processes[r.Process] = p
 	}
-	if r.Nonce != p.nonce {
-		return unusablef("receipt %d (process %s): nonce %d where nonce %d is next", r.Sequence, r.Process, r.Nonce, p.nonce)
+	next := p.nonce
+	if r.Cron != "" {
+		next--
+	}
+	if r.Nonce != next {
+		return unusablef("receipt %d (process %s): nonce %d where nonce %d is next", r.Sequence, r.Process, r.Nonce, next)
 	}
 	module, err := modules.get(ctx, r.ModuleDigest, r.ModuleFormat)
 	if err != nil {
 		return fmt.Errorf("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
 	}
-	provider, err := v.provider(entry)
-	if err != nil {
-		return &unusable{err}
+	var outcome eval.Outcome
+	if r.Duplicate {
+		err = v.repeat(module, entry, p)
+	} else {
+		outcome, err = v.step(ctx, module, entry, p)
 	}
-	outcome, after, err := Step(ctx, module, p.memory, entry, provider)
 	if err != nil {
 		return err
 	}
-	p.memory, p.nonce = after, p.nonce+1
+	if r.Cron == "" {
+		p.nonce++
+		p.firsts[r.Nonce] = FirstOf(entry)
+	}
 	v.count(r, outcome.Inferences)
 	return nil
+}
+
+// step evaluates an entry.
+func (v *verifier) step(ctx context.Context, module *eval.Module, entry *receipt.Entry, p *process) (eval.Outcome, error) {
+	provider, err := v.provider(entry)
+	if err != nil {
+		return eval.Outcome{}, &unusable{err}
+	}
+	outcome, after, err := Step(ctx, module, p.memory, entry, provider)
+	if err == nil {
+		p.memory = after
+	}
+	return outcome, err
+}
+
+// repeat checks an entry whose message came before.
+func (v *verifier) repeat(module *eval.Module, entry *receipt.Entry, p *process) error {
+	r := entry.Receipt
+	if err := inputs(entry, module); err != nil {
+		return err
+	}
+	first, ok := p.firsts[r.Original]
+	if !ok {
+		return unusablef("receipt %d (process %s): it repeats nonce %d, which is not in the log", r.Sequence, r.Process, r.Original)
+	}
+	return Repeat(p.memory, entry, first)
 }
 
 func (v *verifier) provider(entry *receipt.Entry) (eval.Provider, error) {
