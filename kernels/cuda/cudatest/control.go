@@ -50,7 +50,7 @@ func (d *Driver) Report() Report {
 func (d *Driver) Message() string { return string(d.text("fake_message")) }
 
 func (d *Driver) text(function string) []byte {
-	text := make([]byte, 16<<10)
+	text := make([]byte, 256<<10)
 	n, _, _ := purego.SyscallN(d.symbol(function), uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
 	return text[:n]
 }

@@ -42,10 +42,11 @@ extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
 
 // Device memory lies in one reserved range, so that checks are look-ups: extents[i] is how many of the 256 bytes from
 // base + 256 i are allocated, writers[i] the tag of the block that last wrote the four bytes from base + 4 i.
-constexpr uint64_t base = 0x500000000000, reserved = uint64_t{1} << 38;
-extern uint16_t* extents;
-extern uint32_t* writers;
-extern bool traffic;
+constexpr uint64_t reserved = uint64_t{1} << 38;
+extern uint64_t base __attribute__((visibility("hidden")));
+extern uint16_t* extents __attribute__((visibility("hidden")));
+extern uint32_t* writers __attribute__((visibility("hidden")));
+extern bool traffic __attribute__((visibility("hidden")));
 
 // Cold paths and bookkeeping, in emulator.cc.
 [[noreturn]] void fault(const char* what, const void* address, size_t bytes, Site site);

@@ -39,11 +39,22 @@ constexpr size_t sharedBytesMax = ARCH >= 80 ? 163 << 10 : 96 << 10;
   abort();
 }
 
-void* reserve(void* at, size_t bytes) {
-  int fixed = at != nullptr ? MAP_FIXED_NOREPLACE : 0;
-  void* p = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
-  if (p == MAP_FAILED || (at != nullptr && p != at)) die("cannot reserve address space");
+void* reserve(size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) die("cannot reserve address space");
   return p;
+}
+
+// Device memory of a process's first emulator lies where no host pointer ever does, so that messages are easy to read and
+// always the same; a second one (of another ARCH) has the next place.
+uint64_t reserve_device_memory() {
+  for (uint64_t at = 0x500000000000; at < 0x540000000000; at += uint64_t{1} << 40) {
+    void* wanted = reinterpret_cast<void*>(at);
+    void* p = mmap(wanted, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (p == wanted) return at;
+    if (p != MAP_FAILED) munmap(p, reserved);
+  }
+  die("cannot reserve address space for device memory");
 }
 
 std::string format(const char* text, ...) __attribute__((format(printf, 1, 2)));
@@ -86,8 +97,9 @@ void fill_with_garbage(void* at, size_t bytes, uint64_t word) {
 
 }  // namespace
 
-uint16_t* extents = static_cast<uint16_t*>(reserve(nullptr, reserved / 256 * sizeof(uint16_t)));
-uint32_t* writers = static_cast<uint32_t*>(reserve(nullptr, reserved));
+uint64_t base = reserve_device_memory();
+uint16_t* extents = static_cast<uint16_t*>(reserve(reserved / 256 * sizeof(uint16_t)));
+uint32_t* writers = static_cast<uint32_t*>(reserve(reserved));
 
 namespace {
 
@@ -95,7 +107,7 @@ struct Memory {
   std::mutex mutex;
   std::map<uint64_t, size_t> live;  // offset, bytes
   uint64_t cursor = 0;
-  char* region = static_cast<char*>(reserve(reinterpret_cast<void*>(base), reserved));
+  char* region = reinterpret_cast<char*>(base);
 };
 Memory& memory() {
   static Memory m;
@@ -457,8 +469,8 @@ void Worker::run(Job& job) {
   job_ = &job;
   threads_ = static_cast<int>(job.launch->threads);
   if (stacks_ == nullptr) {
-    stacks_ = static_cast<char*>(reserve(nullptr, threadsMax * stackBytes));
-    shared_ = static_cast<char*>(reserve(nullptr, sharedAreaBytes));
+    stacks_ = static_cast<char*>(reserve(threadsMax * stackBytes));
+    shared_ = static_cast<char*>(reserve(sharedAreaBytes));
     fibres_.resize(threadsMax);
   }
   failure.clear();
@@ -606,6 +618,7 @@ struct Machine {
   std::mutex mutex;
   Pool pool;
   std::map<std::string, Counts> counts;
+  std::vector<std::string> order;  // of first launches
   uint64_t seed = 1, launches = 0;
   uint64_t tags = 1;
 };
@@ -710,6 +723,7 @@ std::string launch(const Launch& l) {
   while (common_divisor(job.stride, job.blocks) != 1);
 
   std::string failure = m.pool.run(job);
+  if (m.counts.count(name) == 0) m.order.push_back(name);
   Counts& c = m.counts[name];
   c.launches++;
   c.blocks += job.blocks;
@@ -728,10 +742,31 @@ Counts counts(const char* kernel) {
   return found == m.counts.end() ? Counts{} : found->second;
 }
 
+std::string describe_counts() {
+  Machine& m = machine();
+  std::lock_guard<std::mutex> lock(m.mutex);
+  std::string text = "[";
+  for (const std::string& name : m.order) {
+    const Counts& c = m.counts[name];
+    if (text.size() > 1) text += ",\n";
+    text += "{\"name\":\"" + name + "\"";
+    const std::pair<const char*, uint64_t> numbers[] = {
+        {"launches", c.launches}, {"blocks", c.blocks}, {"threads", c.threads}, {"loads", c.loads}, {"stores", c.stores},
+        {"bytes_read", c.bytesRead}, {"bytes_written", c.bytesWritten}, {"sectors", c.sectors}, {"sectors_ideal", c.sectorsIdeal},
+        {"footprint_read", c.footprintRead}, {"footprint_written", c.footprintWritten}, {"dp4a", c.dp4a}, {"mma", c.mma},
+        {"barriers", c.barriers}, {"shuffles", c.shuffles}, {"shared_bytes", c.sharedBytes}, {"blocks_last", c.blocksLast},
+        {"threads_last", c.threadsLast}};
+    for (auto& [key, value] : numbers) text += ",\"" + std::string(key) + "\":" + std::to_string(value);
+    text += "}";
+  }
+  return text + "]";
+}
+
 void reset_counts() {
   Machine& m = machine();
   std::lock_guard<std::mutex> lock(m.mutex);
   m.counts.clear();
+  m.order.clear();
 }
 
 void count_traffic(bool on) {

@@ -57,6 +57,8 @@ struct Counts {
 std::string launch(const Launch& launch);
 
 Counts counts(const char* kernel);
+// All kernels' counts as a JSON array, in the order of their first launches.
+std::string describe_counts();
 void reset_counts();
 void count_traffic(bool on);
 // The order of threads and blocks, and the garbage, of the launches to come.

@@ -8,6 +8,7 @@
 //
 //   devices=N memory=BYTES level=NN driver=NNNNN seed=N   what is there
 //   fail=CALL:N:CODE                                      the Nth call of that name from now on returns CODE, once
+//   traffic=1                                             sectors and footprints of kernels are counted (slow)
 //   statistics=FILE                                       counts are written there when the library is unloaded
 #include <stdint.h>
 #include <stdio.h>
@@ -115,6 +116,8 @@ struct State {
     devices = 1, level = ARCH, driver = 12040, memoryBytes = uint64_t{1} << 30;
     failCall.clear(), message.clear(), calls.clear();
     failNumber = 0, leaked = 0, launches = 0, graphLaunches = 0, bytesMost = 0;
+    emulator::count_traffic(false);
+    emulator::reset_counts();
     std::istringstream words(text);
     for (std::string word; words >> word;) {
       size_t at = word.find('=');
@@ -123,6 +126,7 @@ struct State {
       else if (name == "memory") memoryBytes = strtoull(value.c_str(), nullptr, 10);
       else if (name == "level") level = atoi(value.c_str());
       else if (name == "driver") driver = atoi(value.c_str());
+      else if (name == "traffic") emulator::count_traffic(value == "1");
       else if (name == "seed") emulator::seed(strtoull(value.c_str(), nullptr, 10));
       else if (name == "statistics") statistics = value;
       else if (name == "fail") {
@@ -148,7 +152,7 @@ struct State {
         << ",\"bytes_most\":" << bytesMost << ",\"calls\":{";
     const char* comma = "";
     for (auto& [name, n] : calls) out << comma << '"' << name << "\":" << n, comma = ",";
-    out << "}}\n";
+    out << "},\"kernels\":" << emulator::describe_counts() << "}\n";
     return out.str();
   }
 };
