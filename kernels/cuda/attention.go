@@ -12,10 +12,11 @@ import (
 
 // attentionState is what attention keeps.
 type attentionState struct {
-	storeKV, gatherKV, scatterKV *kernel
-	attend                       map[attendForm]*kernel
-	attendTile                   map[int]*kernel // by length of a head; 0: any
-	combine                      *kernel
+	storeKV, ropeStoreKV, gatherKV, scatterKV *kernel
+
+	attend     map[attendForm]*kernel
+	attendTile map[int]*kernel // by length of a head; 0: any
+	combine    *kernel
 
 	pool       pool
 	kept       scratch // positions on their way
@@ -34,6 +35,7 @@ type attendForm struct {
 }
 
 func (s *attentionState) find(f finder) {
+	s.ropeStoreKV = f.find("rope_store_kv")
 	s.storeKV, s.gatherKV, s.scatterKV = f.find("store_kv"), f.find("gather_kv"), f.find("scatter_kv")
 	s.combine = f.find("combine_attention")
 	s.attend, s.attendTile = map[attendForm]*kernel{}, map[int]*kernel{}
@@ -66,11 +68,18 @@ type wave struct {
 
 // attentionArgs is AttentionArgs in src/attention.cuh.
 type attentionArgs struct {
-	rows, tiles, q, out, o, ml uint64
-	layerOffset                int64
-	heads, kvHeads, headDim    int32
-	stride, slots              int32
-	scale                      float32
+	rows, tiles, q, o, ml   uint64
+	layerOffset             int64
+	heads, kvHeads, headDim int32
+	stride, slots           int32
+	scale                   float32
+}
+
+// combineArgs is CombineArgs in src/attention_combine.cu.
+type combineArgs struct {
+	rows, out, o, ml              uint64
+	codes                         codes // of out; 0: not wanted
+	heads, headDim, stride, slots int32
 }
 
 // Attention is section 8 of SPEC.md.
@@ -99,12 +108,16 @@ func (b *Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []ker
 		args.ml = b.need(&s.sums, 8*partials)
 		width := uint64(4 * heads * c.shape.HeadDim)
 		args.rows = rows + uint64(w.first)*uint64(unsafe.Sizeof(row{}))
-		args.q, args.out = q.(*buffer).address+uint64(w.first)*width, dst.(*buffer).address+uint64(w.first)*width
+		args.q = addressOf(q) + uint64(w.first)*width
 		b.attendWave(w, args)
+		launch(b, s.combine, [3]int{ceilDiv(heads*c.shape.HeadDim, kernels.SegmentElements), w.rows, 1}, kernels.SegmentElements, 0, combineArgs{
+			rows: args.rows, out: addressOf(dst) + uint64(w.first)*width, o: args.o, ml: args.ml,
+			heads: args.heads, headDim: args.headDim, stride: args.stride, slots: args.slots,
+		})
 	}
 }
 
-// attendWave records the two launches of a wave.
+// attendWave records the launch that makes a wave's partial results.
 func (b *Backend) attendWave(w wave, args attentionArgs) {
 	s := &b.attention
 	heads, kvHeads, headDim := int(args.heads), int(args.kvHeads), int(args.headDim)
@@ -123,7 +136,6 @@ func (b *Backend) attendWave(w wave, args attentionArgs) {
 		}
 		launch(b, s.attend[form], [3]int{int(args.slots), kvHeads * ceilDiv(group, form.heads), w.rows}, attendThreads, 0, args)
 	}
-	launch(b, s.combine, [3]int{heads, w.rows, 1}, ceilDiv(headDim, 32)*32, 0, args)
 }
 
 // slotsFor rounds up to a power of two, so that a session's launches stay the same for as many steps as it has taken.

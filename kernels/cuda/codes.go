@@ -39,6 +39,10 @@ func (b *Backend) encode(x uint64, rows, cols int) codes {
 		args.codes = out
 		return out
 	}
+	if args, c := last[combineArgs](b, b.attention.combine); c != nil && args.out == x && int(args.heads*args.headDim) == cols && int(c.grid[1]) == rows {
+		args.codes = out
+		return out
+	}
 	warps := rows * segments
 	if args, c := last[swigluArgs](b, s.swiglu); c != nil && args.dst == x && args.elements == int64(rows)*int64(cols) {
 		both := swigluEncodeArgs{out: out, dst: x, gate: args.gate, up: args.up, rows: int32(rows), cols: int32(cols), segments: int32(segments)}

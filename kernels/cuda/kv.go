@@ -127,6 +127,16 @@ type storeKVArgs struct {
 
 const storeThreads = 256
 
+// ropeStoreKVArgs is RopeStoreArgs in src/store_kv.cu.
+type ropeStoreKVArgs struct {
+	rows             uint64
+	x                [3]uint64 // queries, keys, values
+	cosSin           uint64
+	layerOffset      int64
+	heads            [2]int32
+	headDim, rotated int32
+}
+
 // StoreKV keeps keys and values, section 8 of SPEC.md.
 func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) {
 	if b.failing() || len(spans) == 0 {
@@ -143,14 +153,38 @@ func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) 
 		}
 	}
 	c := spans[0].KV.(*kv)
+	layerOffset := int64(layer * c.layerBytes())
+	rope, rotates := b.takeRope(k, c, spans)
 	rows, count := b.rows(spans)
 	if count == 0 {
 		return
 	}
+	if rotates {
+		pairs := int(max(rope.heads[0], rope.heads[1])) * c.shape.HeadDim / 2
+		launch(b, b.attention.ropeStoreKV, [3]int{count, ceilDiv(pairs, storeThreads), 3}, storeThreads, 0, ropeStoreKVArgs{
+			rows: rows, x: [3]uint64{rope.x[0], rope.x[1], addressOf(v)}, cosSin: rope.cosSin, layerOffset: layerOffset,
+			heads: rope.heads, headDim: rope.headDim, rotated: rope.rotated,
+		})
+		return
+	}
 	launch(b, b.attention.storeKV, [3]int{ceilDiv(c.shape.KVHeads*c.shape.HeadDim, storeThreads), count, 1}, storeThreads, 0, storeKVArgs{
-		rows: rows, k: k.(*buffer).address, v: v.(*buffer).address,
-		layerOffset: int64(layer * c.layerBytes()), kvHeads: int32(c.shape.KVHeads), headDim: int32(c.shape.HeadDim),
+		rows: rows, k: addressOf(k), v: addressOf(v), layerOffset: layerOffset,
+		kvHeads: int32(c.shape.KVHeads), headDim: int32(c.shape.HeadDim),
 	})
+}
+
+// takeRope takes back the launch just before, if it rotates these keys and the queries of the same rows: the launch that keeps
+// them does it then.
+func (b *Backend) takeRope(k kernels.Buffer, c *kv, spans []kernels.Span) (ropeArgs, bool) {
+	end := &spans[len(spans)-1]
+	args, command := last[ropeArgs](b, b.small.rope)
+	if command == nil || command.grid[2] != 2 || args.x[1] != addressOf(k) || int(command.grid[0]) != end.Row+end.Rows ||
+		int(args.heads[1]) != c.shape.KVHeads || int(args.headDim) != c.shape.HeadDim || c.shape.HeadDim%2 != 0 {
+		return ropeArgs{}, false
+	}
+	taken := *args
+	b.dropLast()
+	return taken, true
 }
 
 // CopyKV shares whole pages where both firsts begin one, and copies position by position elsewhere.

@@ -2,7 +2,8 @@
 //
 // A block is one row, one split, one key-value head and up to HEADS query heads that share it, so that keys and values are
 // read once. Its 128 threads are first the positions of the split (scores), then the lanes of softmax, then the elements of
-// the head (values): no chain of operations is ever cut. The grid is (slots, kvHeads * ceil(group / HEADS), rows). DIM is the length of a head, 0 for any up to 256.
+// the head (values): no chain of operations is ever cut. The grid is (slots, kvHeads * ceil(group / HEADS), rows). DIM is the
+// length of a head, 0 for any up to 256.
 #pragma once
 #include "attention.cuh"
 
@@ -22,7 +23,8 @@ DEVICE float2 softmax(float* scores, int low, int high) {
   }
   UNROLL for (int k = 0; k < 4; k++) {
     int j = lane() + 32 * k;
-    float e = j >= low && j < high ? exp_canonical(sub(s[k], m)) : 0;
+    float e = exp_canonical(sub(s[k], m));
+    e = j >= low && j < high ? e : 0;
     scores[j] = e;
     l = add(l, e);
   }

@@ -22,6 +22,9 @@ struct TilePlace {
 // read the same query at neighbouring positions meet different banks.
 DEVICE int score_place(int query, int position) { return position * QUERIES + (query ^ (position & 1) << 4); }
 
+// The queries of a thread, m = 0..7.
+DEVICE int query_of(int query_group, int m) { return query_group * 4 + m % 4 + m / 4 * (QUERIES / 2); }
+
 // Eight numbers of a row of 2 n: 4 from 4 g on and 4 from n + 4 g on.
 DEVICE void read_pair(const float* row, int n, int g, float (&x)[8]) {
   read_shared<4>(row + 4 * g, x);
@@ -75,7 +78,7 @@ template <int DIM> DEVICE void tile_scores(const AttentionArgs& a, const TilePla
     const int j = position_group * 4 + n % 4 + n / 4 * (SPLIT / 2);
     UNROLL for (int m = 0; m < 8; m += 4) {
       float4 v{score[m][n], score[m + 1][n], score[m + 2][n], score[m + 3][n]};
-      *reinterpret_cast<float4*>(e + score_place(query_group * 4 + m * (QUERIES / 8), j)) = v;
+      *reinterpret_cast<float4*>(e + score_place(query_of(query_group, m), j)) = v;
     }
   }
   sync_block();
@@ -96,7 +99,8 @@ DEVICE float2 tile_softmax(float* e, int query, int low, int high) {
     UNROLL for (int i = 0; i < 16; i++) {
       const int j = from + 2 * i + odd;
       float* p = e + score_place(query, j);
-      float w = j >= low && j < high ? exp_canonical(sub(*p, m)) : 0;
+      float w = exp_canonical(sub(*p, m));
+      w = j >= low && j < high ? w : 0;
       *p = w;
       sum[i] = add(sum[i], w);
     }
@@ -131,34 +135,36 @@ template <int DIM> DEVICE void tile_values(const AttentionArgs& a, const TilePla
     };
 
     float o[8][WIDTH] = {};  // (queries, elements)
+    // o[m] = fma(e[m][j], v[j], o[m]) for position p of chunk c; masked: only where the query sees it.
+    auto add_position = [&](int c, int p, bool masked) {
+      const int j = c * POSITIONS + p;
+      float w[8], v[WIDTH];
+      read_shared<4>(e + score_place(query_group * 4, j), w);
+      read_shared<4>(e + score_place(QUERIES / 2 + query_group * 4, j), w + 4);
+      const float* row = staged + (c % 2 * POSITIONS + p) * BLOCK;
+      UNROLL for (int n = 0; n < WIDTH; n += 4) read_shared<4>(row + element_group * 4 + n * (BLOCK / 8), v + n);
+      UNROLL for (int m = 0; m < 8; m++) {
+        if (masked && (j < lows[query_of(query_group, m)] || j >= highs[query_of(query_group, m)])) continue;
+        UNROLL for (int n = 0; n < WIDTH; n++) o[m][n] = fma(w[m], v[n], o[m][n]);
+      }
+    };
     fetch(begin);
     put(begin);
     sync_block();
     for (int c = begin; c < end; c++) {
       if (c + 1 < end) fetch(c + 1);
-      const bool masked = c * POSITIONS < every_low || c * POSITIONS + POSITIONS > every_high;
-      for (int i = 0; i < POSITIONS; i += 4) {
-        UNROLL for (int p = i; p < i + 4; p++) {
-          const int j = c * POSITIONS + p;
-          float w[8], v[8];
-          read_shared<4>(e + score_place(query_group * 4, j), w);
-          read_shared<4>(e + score_place(QUERIES / 2 + query_group * 4, j), w + 4);
-          const float* row = staged + (c % 2 * POSITIONS + p) * BLOCK;
-          UNROLL for (int n = 0; n < WIDTH; n += 4) read_shared<4>(row + element_group * 4 + n * (BLOCK / 8), v + n);
-          UNROLL for (int m = 0; m < 8; m++) {
-            if (masked) {
-              const int query = query_group * 4 + m % 4 + m / 4 * (QUERIES / 2);
-              if (j < lows[query] || j >= highs[query]) continue;
-            }
-            UNROLL for (int n = 0; n < WIDTH; n++) o[m][n] = fma(w[m], v[n], o[m][n]);
-          }
-        }
+      const int first = c * POSITIONS;
+      if (first >= every_low && first + POSITIONS <= every_high) {
+        UNROLL for (int p = 0; p < POSITIONS; p++) add_position(c, p, false);
+      } else {
+        const int stop = min(POSITIONS, tile.high - first);
+        for (int p = max(0, tile.low - first); p < stop; p++) add_position(c, p, true);
       }
       if (c + 1 < end) put(c + 1);
       sync_block();
     }
     UNROLL for (int m = 0; m < 8; m++) {
-      const int query = query_group * 4 + m % 4 + m / 4 * (QUERIES / 2);
+      const int query = query_of(query_group, m);
       if (lows[query] >= highs[query]) continue;
       UNROLL for (int n = 0; n < WIDTH; n += 4) {
         const int element = from + element_group * 4 + n * (BLOCK / 8);

@@ -15,7 +15,6 @@ struct AttentionArgs {
   const Row* rows;     // from the launch's first row on, as all that has rows
   const Tile* tiles;   // attend_tile only
   const float* q;      // (rows, heads, dim)
-  float* out;          // (rows, heads, dim)
   float* o;            // (rows, heads, slots, stride)
   float2* ml;          // (rows, heads, slots): m, l
   int64_t layer_offset;  // bytes from the start of a page
