@@ -12,6 +12,22 @@ import (
 // was begun last loses its keys and values and computes them again when there is room, and a session that is alone and has too
 // little ends with an error that wraps kernels.ErrMemory. Sessions begun earlier never lose anything to later ones.
 
+// HasRoom says whether a session of so many positions has room beside those that are open; the error wraps kernels.ErrMemory if
+// not.
+func (e *Engine) HasRoom(positions int) error {
+	s, err := e.NewSession()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	e.acquire()
+	defer e.release()
+	if err := e.backend.Reserve(s.kv, 0, positions); err != nil {
+		return fmt.Errorf("inference: room for a session of %d positions: %w", positions, err)
+	}
+	return nil
+}
+
 // room reserves the rows that a session was given. Without memory for them it has none. Again says that a session which had
 // rows in this pass lost its memory, so that rows must be given out anew.
 func (e *Engine) room(s *Session) (again bool) {

@@ -30,7 +30,7 @@ type information struct {
 func newInfoCommand() *cobra.Command {
 	var asJSON bool
 	var url string
-	d := engines.Device{Name: "auto", Level: os.Getenv("VERBATIM_CPU")}
+	d := engines.Device{Name: "cpu", Level: os.Getenv("VERBATIM_CPU")}
 	cmd := &cobra.Command{
 		Use:   "info",
 		Short: "Print what this machine computes with",
@@ -42,7 +42,7 @@ func newInfoCommand() *cobra.Command {
 			if url != "" {
 				return printHealth(cmd, url)
 			}
-			backend, err := d.Backend()
+			backend, err := d.CPU()
 			if err != nil {
 				return err
 			}

@@ -21,10 +21,14 @@ type liveProvider struct {
 
 // Answer implements eval.Provider.
 func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript.Transcript, error) {
-	engine, err := p.library.Engine(ctx, q.Model)
+	engine, done, err := p.library.Borrow(ctx, q.Model)
+	if errors.Is(err, kernels.ErrMemory) {
+		return nil, fmt.Errorf("%w: %w", cu.ErrBusy, err)
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	var onToken func(inference.Event)
 	if p.onToken != nil {
 		onToken = func(e inference.Event) { p.onToken(q, e) }

@@ -135,6 +135,7 @@ func (o *runOptions) run(cmd *cobra.Command) error {
 		}
 	}
 	lib := o.network.library(o.device)
+	lib.Warn = func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "verbatim:", err) }
 	defer lib.Close()
 	begin := time.Now()
 	engine, err := lib.Engine(cmd.Context(), o.model)

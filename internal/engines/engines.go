@@ -11,44 +11,23 @@ import (
 	"sync"
 
 	"verbatim/inference"
+	"verbatim/kernels"
 	"verbatim/kernels/cpu"
 	"verbatim/models"
 	"verbatim/models/embedded"
 )
 
-// Device says where engines compute. It changes speed, never a result.
-type Device struct {
-	Name         string // auto, cpu or cuda
-	Level        string // of the CPU; "" is the best
-	Threads      int    // 0: one for each processor
-	PrefillChunk int    // tokens; 0: the engine's default
-	CacheFolder  string // of weights as kernels/cpu packs them, for the next start; "": every start packs
-}
-
-// cacheMinBytes is the size from which packed weights are kept: packing less takes no time.
-const cacheMinBytes = 64 << 20
-
-// Backend starts a backend. The caller closes it.
-func (d *Device) Backend() (*cpu.Backend, error) { return d.backend(cpu.Options{}) }
-
-func (d *Device) backend(o cpu.Options) (*cpu.Backend, error) {
-	switch d.Name {
-	case "auto", "cpu":
-		o.Threads, o.Level = d.Threads, d.Level
-		return cpu.New(o)
-	case "cuda":
-		return nil, errors.New("device cuda: this build has no CUDA backend; use --device cpu or auto")
-	}
-	return nil, fmt.Errorf("device %q: it must be auto, cpu or cuda", d.Name)
-}
-
 // Loaded is an engine with what it stands on.
 type Loaded struct {
 	Engine  *inference.Engine
 	Model   *models.Model
-	Warning error // why packed weights were not read from CacheFolder or not kept there, or memory not given back
-	backend io.Closer
+	Warning error // why the engine is slower than it could be, or starts slower; nil if there is no reason
+	backend kernels.Backend
+	card    bool // computes on a graphics card
 }
+
+// Backend is where the engine computes; it is the engine's, to be asked and not to be used.
+func (l *Loaded) Backend() kernels.Backend { return l.backend }
 
 // Close frees all of it. No inference may be running.
 func (l *Loaded) Close() error { return errors.Join(l.backend.Close(), l.Model.Close()) }
@@ -58,10 +37,12 @@ func (l *Loaded) Close() error { return errors.Join(l.backend.Close(), l.Model.C
 func (d *Device) Open(ctx context.Context, store models.Store, name string) (*Loaded, error) {
 	var packed *cpu.Packed
 	var closing error
-	store.Meanwhile = func(sketch models.Sketch, known <-chan struct{}) {
-		closing = errors.Join(closing, packed.Close())
-		packed = cpu.FindPacked(d.CacheFolder, d.Level, sketch)
-		packed.Check(known)
+	if !d.wantsCard() {
+		store.Meanwhile = func(sketch models.Sketch, known <-chan struct{}) {
+			closing = errors.Join(closing, packed.Close())
+			packed = cpu.FindPacked(d.CacheFolder, d.Level, sketch)
+			packed.Check(known)
+		}
 	}
 	model, err := store.Open(ctx, name)
 	if err = errors.Join(err, closing); err != nil {
@@ -74,13 +55,32 @@ func (d *Device) Open(ctx context.Context, store models.Store, name string) (*Lo
 	return loaded, nil
 }
 
-// load takes packed over.
+// load puts a model where the device says. It takes packed over.
 func (d *Device) load(model *models.Model, packed *cpu.Packed) (*Loaded, error) {
-	o := cpu.Options{Model: model.Digest, Sketch: model.Sketch, Packed: packed}
+	if !d.wantsCard() {
+		return d.loadCPU(model, packed)
+	}
+	loaded, err := d.loadCard(model)
+	for errors.Is(err, kernels.ErrMemory) && d.room != nil && d.room() {
+		loaded, err = d.loadCard(model)
+	}
+	if err == nil || d.Name != "auto" {
+		return loaded, errors.Join(err, packed.Close())
+	}
+	if loaded, fallback := d.loadCPU(model, packed); fallback == nil {
+		loaded.Warning = errors.Join(fmt.Errorf("it computes on the CPU: %w", err), loaded.Warning)
+		return loaded, nil
+	}
+	return nil, err
+}
+
+// loadCPU takes packed over.
+func (d *Device) loadCPU(model *models.Model, packed *cpu.Packed) (*Loaded, error) {
+	o := cpu.Options{Threads: d.Threads, Level: d.Level, Model: model.Digest, Sketch: model.Sketch, Packed: packed}
 	if model.FileBytes >= cacheMinBytes {
 		o.CacheFolder = d.CacheFolder
 	}
-	b, err := d.backend(o)
+	b, err := cpu.New(o)
 	if err != nil {
 		return nil, errors.Join(err, packed.Close())
 	}
@@ -91,20 +91,26 @@ func (d *Device) load(model *models.Model, packed *cpu.Packed) (*Loaded, error) 
 	return &Loaded{Engine: engine, Model: model, backend: b, Warning: errors.Join(model.Release(), b.SaveCache())}, nil
 }
 
-// Library keeps one engine for each model that was asked for.
+// Library keeps one engine for each model that was asked for. When a card's memory is spent, the model on a card that was used
+// longest ago, and that nobody uses, makes room for another.
 type Library struct {
 	Store  models.Store
-	Warn   func(error) // of what makes starts slow; may be nil
+	Warn   func(error) // of what makes starts or engines slow; may be nil
 	device Device
 
 	mu      sync.Mutex
-	engines map[string]*loaded
+	clock   uint64
+	engines map[string]*entry
 }
 
-type loaded struct {
-	once sync.Once
-	*Loaded
-	err error
+// entry is a model, opened or about to be.
+type entry struct {
+	once   sync.Once
+	err    error
+	loaded *Loaded // guarded by Library.mu, as is what follows
+	users  int
+	pinned bool   // somebody may use it for ever
+	used   uint64 // the clock when it was asked for last
 }
 
 // New gives a library. Folder keeps models that fetch, which may be nil, brought, and packed weights beside them.
@@ -112,48 +118,113 @@ func New(d Device, folder string, fetch func(ctx context.Context, id string, w i
 	if folder != "" && d.CacheFolder == "" {
 		d.CacheFolder = filepath.Join(folder, "packed")
 	}
-	return &Library{
-		Store:  models.Store{Embedded: embedded.GGUF, Fetch: fetch, Folder: folder},
-		device: d, engines: map[string]*loaded{},
+	l := &Library{
+		Store:   models.Store{Embedded: embedded.GGUF, Fetch: fetch, Folder: folder},
+		engines: map[string]*entry{},
 	}
+	d.room = l.makeRoom
+	l.device = d
+	return l
 }
 
-// Engine opens the model of that name, once. A failure is not kept: the next call tries again.
+// Engine opens the model of that name, once, and keeps it until the library is closed. A failure is not kept: the next call
+// tries again.
 func (l *Library) Engine(ctx context.Context, name string) (*inference.Engine, error) {
+	engine, _, err := l.take(ctx, name, true)
+	return engine, err
+}
+
+// Borrow is Engine for a while: after done is called another model may take its place.
+func (l *Library) Borrow(ctx context.Context, name string) (engine *inference.Engine, done func(), err error) {
+	engine, e, err := l.take(ctx, name, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return engine, func() { l.giveBack(name, e) }, nil
+}
+
+func (l *Library) take(ctx context.Context, name string, pin bool) (*inference.Engine, *entry, error) {
 	for {
-		entry := l.entry(name)
-		entry.once.Do(func() { l.open(ctx, name, entry) })
-		if entry.err == nil {
-			return entry.Engine, nil
+		e := l.entry(name, pin)
+		e.once.Do(func() { l.open(ctx, name, e) })
+		if e.err == nil {
+			return e.loaded.Engine, e, nil
 		}
 		l.mu.Lock()
-		if l.engines[name] == entry {
+		if l.engines[name] == e {
 			delete(l.engines, name)
 		}
 		l.mu.Unlock()
 		// Whoever opened it for all may have been cancelled; that is no reason for the others to fail.
-		if !errors.Is(entry.err, context.Canceled) || ctx.Err() != nil {
-			return nil, entry.err
+		if !errors.Is(e.err, context.Canceled) || ctx.Err() != nil {
+			return nil, nil, e.err
 		}
 	}
 }
 
-func (l *Library) entry(name string) *loaded {
+func (l *Library) entry(name string, pin bool) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.engines[name] == nil {
-		l.engines[name] = &loaded{}
+	e := l.engines[name]
+	if e == nil {
+		e = &entry{}
+		l.engines[name] = e
 	}
-	return l.engines[name]
+	l.clock++
+	e.used = l.clock
+	e.users++
+	e.pinned = e.pinned || pin
+	return e
 }
 
-func (l *Library) open(ctx context.Context, name string, entry *loaded) {
-	if entry.Loaded, entry.err = l.device.Open(ctx, l.Store, name); entry.err != nil {
-		return
+// giveBack ends a use. An engine whose card has failed is closed after its last one, so that the next use starts anew.
+func (l *Library) giveBack(name string, e *entry) {
+	l.mu.Lock()
+	e.users--
+	b, canFail := e.loaded.backend.(interface{ Err() error })
+	broken := e.users == 0 && !e.pinned && l.engines[name] == e && canFail && b.Err() != nil
+	if broken {
+		delete(l.engines, name)
 	}
-	if entry.Warning != nil && l.Warn != nil {
-		l.Warn(fmt.Errorf("load model %s: %w", name, entry.Warning))
+	l.mu.Unlock()
+	if broken {
+		l.warn(name, e.loaded.Close())
 	}
+}
+
+func (l *Library) open(ctx context.Context, name string, e *entry) {
+	loaded, err := l.device.Open(ctx, l.Store, name)
+	l.mu.Lock()
+	e.loaded, e.err = loaded, err
+	l.mu.Unlock()
+	if err == nil {
+		l.warn(name, loaded.Warning)
+	}
+}
+
+func (l *Library) warn(name string, err error) {
+	if err != nil && l.Warn != nil {
+		l.Warn(fmt.Errorf("model %s: %w", name, err))
+	}
+}
+
+// makeRoom closes the engine on a card that nobody uses and that was used longest ago, and says whether there was one.
+func (l *Library) makeRoom() bool {
+	l.mu.Lock()
+	oldest := ""
+	for name, e := range l.engines {
+		if e.loaded != nil && e.loaded.card && e.users == 0 && !e.pinned && (oldest == "" || e.used < l.engines[oldest].used) {
+			oldest = name
+		}
+	}
+	e := l.engines[oldest]
+	delete(l.engines, oldest)
+	l.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	l.warn(oldest, e.loaded.Close())
+	return true
 }
 
 // Close frees every engine. No inference may be running.
@@ -161,11 +232,11 @@ func (l *Library) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
-	for _, entry := range l.engines {
-		if entry.Loaded != nil {
-			errs = append(errs, entry.Loaded.Close())
+	for _, e := range l.engines {
+		if e.loaded != nil {
+			errs = append(errs, e.loaded.Close())
 		}
 	}
-	l.engines = map[string]*loaded{}
+	l.engines = map[string]*entry{}
 	return errors.Join(errs...)
 }

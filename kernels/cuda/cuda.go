@@ -41,6 +41,7 @@ type Backend struct {
 	err     error // of an operator since the last Read
 	dead    error // nothing works any more
 	closed  bool
+	profile profile
 
 	rowTable  rowTable
 	small     smallState // embed, norms, codes, rotation, elements

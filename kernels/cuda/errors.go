@@ -60,6 +60,9 @@ func hint(code int) string {
 	return ""
 }
 
+// Err says why the backend has stopped for good, nil while it works.
+func (b *Backend) Err() error { return b.dead }
+
 // launchError is a launch that the driver refused.
 type launchError struct {
 	kernel string

@@ -64,7 +64,7 @@ func (b *Backend) submit() error {
 		}
 	}
 	var again *graph
-	if len(list.all) >= graphCommandsMin {
+	if len(list.all) >= graphCommandsMin && !b.profile.on {
 		again = b.graphs.recall(list, b.forget)
 	}
 	if again == nil {
@@ -83,6 +83,10 @@ func (b *Backend) submit() error {
 	return nil
 }
 
+func (b *Backend) launchNow(list *commands, c *command) error {
+	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, unsafe.Pointer(&list.args[c.args]))
+}
+
 // replay gives the stream one command after the other.
 func (b *Backend) replay(list *commands) error {
 	for i := range list.all {
@@ -90,7 +94,11 @@ func (b *Backend) replay(list *commands) error {
 		var err error
 		switch c.kind {
 		case launchKernel:
-			err = b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, unsafe.Pointer(&list.args[c.args]))
+			if b.profile.on {
+				err = b.measured(list, c)
+			} else {
+				err = b.launchNow(list, c)
+			}
 		case copyIn:
 			err = b.driver.copyIn(c.to, unsafe.Add(b.staging.base, c.from), c.bytes, b.stream)
 		case copyWithin:
@@ -157,7 +165,11 @@ func (b *Backend) flush() error {
 
 // wait returns when the card has done all it was given. The context is current.
 func (b *Backend) wait() error {
-	if err := b.driver.synchronize(b.stream); err != nil {
+	err := b.driver.synchronize(b.stream)
+	if err == nil {
+		err = b.collect()
+	}
+	if err != nil {
 		return b.failed(err)
 	}
 	return nil

@@ -121,6 +121,9 @@ func (b *Backend) closeContents(try func(error)) {
 			try(b.driver.destroyExecutable(g.executable))
 		}
 	}
+	for _, event := range b.profile.events {
+		try(b.driver.eventDestroy(event))
+	}
 	for address := range b.memory.sizes {
 		try(b.driver.free(address))
 	}

@@ -9,7 +9,7 @@
 //   devices=N memory=BYTES level=NN driver=NNNNN seed=N   what is there
 //   fail=CALL:N:CODE                                      the Nth call of that name from now on returns CODE, once
 //   traffic=1                                             sectors and footprints of kernels are counted (slow)
-//   statistics=FILE                                       counts are written there when the library is unloaded
+//   statistics=FILE                                       counts are written there whenever a context goes
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +104,8 @@ struct State {
   State() {
     if (const char* text = getenv("FAKE_CUDA")) configure(text);
   }
-  ~State() {
+
+  void write_statistics() const {
     if (statistics.empty()) return;
     if (FILE* f = fopen(statistics.c_str(), "w")) {
       fputs(report().c_str(), f);
@@ -329,6 +330,7 @@ CALL(cuDevicePrimaryCtxRelease_v2)(int device) {
   for (auto& [p, bytes] : c->pinned) free(p);
   if (current == c) current = nullptr;
   state.contexts.erase(it);
+  state.write_statistics();
   return broken;
 }
 CALL(cuCtxSetCurrent)(Context* context) {

@@ -1,0 +1,45 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// Cards are the cards of this machine, as the driver in Library sees them ("": libcuda.so.1, as the loader finds it).
+type Cards struct{ Library string }
+
+// Count is how many there are. The error says why there are none, and wraps ErrNoDriver on a machine without a driver.
+func (c Cards) Count() (count int, err error) {
+	d, err := openDriver(c.Library)
+	if err != nil {
+		return 0, err
+	}
+	defer d.close()
+	return d.deviceCount()
+}
+
+// FreeBytes is the free memory of a card. It takes the card's context for a moment.
+func (c Cards) FreeBytes(card int) (free int64, err error) {
+	d, err := openDriver(c.Library)
+	if err != nil {
+		return 0, err
+	}
+	defer d.close()
+	device, err := d.device(card)
+	if err != nil {
+		return 0, fmt.Errorf("card %d: %w", card, err)
+	}
+	context, err := d.retain(device)
+	if err != nil {
+		return 0, fmt.Errorf("card %d: %w", card, err)
+	}
+	defer func() { err = errors.Join(err, d.release(device)) }()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := d.setCurrent(context); err != nil {
+		return 0, fmt.Errorf("card %d: %w", card, err)
+	}
+	free, _, err = d.memoryInfo()
+	return free, errors.Join(err, d.setCurrent(0))
+}
