@@ -33,12 +33,24 @@ type rig struct {
 	handler http.Handler
 }
 
-func newRig(t *testing.T, provider eval.Provider) *rig {
+func newRig(t *testing.T, provider eval.Provider) *rig { return newRigWith(t, provider, nil, nil) }
+
+// newRigWith changes what the unit and the server are made of.
+func newRigWith(t *testing.T, provider eval.Provider, unit func(*cu.Config), server func(*api.Config)) *rig {
 	t.Helper()
 	network, metrics := cutest.NewNetwork(), api.NewMetrics()
-	inner := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), provider, func(c *cu.Config) { c.Observe = metrics.Observe })
+	inner := cutest.NewRig(t, t.TempDir(), network, cutest.Host(t), provider, func(c *cu.Config) {
+		c.Observe = metrics.Observe
+		if unit != nil {
+			unit(c)
+		}
+	})
 	t.Cleanup(inner.Close)
-	handler := api.New(api.Config{Unit: inner.Unit, Address: "address", Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
+	config := api.Config{Unit: inner.Unit, Address: "address", Metrics: metrics, Logger: slog.New(slog.DiscardHandler)}
+	if server != nil {
+		server(&config)
+	}
+	handler := api.New(config)
 	return &rig{inner, network, handler}
 }
 
@@ -179,11 +191,13 @@ func TestErrors(t *testing.T) {
 		{"GET", fmt.Sprintf("/result/%s?process-id=%s", message, process), "", 500, "the device is gone"},
 		{"GET", fmt.Sprintf("/result/%s?process-id=%s", broken, broken), "", 422, "Memory-Limit"},
 		{"GET", "/results/" + process.String() + "?limit=0", "", 400, "limit"},
-		{"GET", "/results/" + process.String() + "?limit=1001", "", 400, "limit"},
+		{"GET", "/results/" + process.String() + "?limit=x", "", 400, "limit"},
 		{"GET", "/results/" + process.String() + "?sort=UP", "", 400, "sort"},
 		{"GET", "/results/" + process.String() + "?from=%21%21", "", 400, "cursor"},
 		{"GET", "/state/" + unknown.String(), "", 404, unknown.String()},
-		{"GET", "/state/" + process.String() + "?to=5", "", 400, "latest"},
+		{"GET", "/state/" + process.String() + "?to=x", "", 400, "milliseconds"},
+		{"GET", "/cron/" + unknown.String(), "", 404, unknown.String()},
+		{"POST", "/dry-run?process-id=" + process.String() + "&to=short", "{}", 400, "to"},
 		{"POST", "/dry-run?process-id=" + process.String(), "nonsense", 400, "JSON"},
 		{"POST", "/dry-run?process-id=" + process.String(), strings.Repeat(" ", api.BodyBytesMax+1), 413, "too large"},
 		{"GET", "/receipts/x?process-id=y", "", 400, "process-id"},
@@ -254,7 +268,7 @@ func TestMetrics(t *testing.T) {
 		`verbatim_cu_evaluations_total{kind="message",outcome="ok"} 2`, `verbatim_cu_evaluations_total{kind="message",outcome="error"} 1`,
 		`verbatim_cu_tokens_total{kind="message"} 8`, `verbatim_cu_inferences_total{kind="message"} 2`,
 		`verbatim_cu_evaluation_seconds_count{kind="message"} 3`, `verbatim_http_requests_in_flight 1`,
-		`verbatim_http_request_seconds_count{method="GET",route="/result/:mid",status="200"} 2`,
+		`verbatim_http_request_seconds_count{method="GET",route="/result/:messageTxId",status="200"} 2`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in\n%s", want, metrics)

@@ -28,7 +28,11 @@ func status(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, cu.ErrModule):
 		return http.StatusUnprocessableEntity
-	case errors.Is(err, cu.ErrClosed), errors.Is(err, cu.ErrBusy):
+	case errors.Is(err, cu.ErrDenied):
+		return http.StatusForbidden
+	case errors.Is(err, errRate), errors.Is(err, cu.ErrCrowded):
+		return http.StatusTooManyRequests
+	case errors.Is(err, cu.ErrClosed), errors.Is(err, cu.ErrBusy), errors.Is(err, cu.ErrBehind):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, cu.ErrUpstream):
 		return http.StatusBadGateway

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,6 +21,11 @@ type Metrics struct {
 	gas            *prometheus.CounterVec
 	requests       prometheus.Gauge
 	requestSeconds *prometheus.HistogramVec
+
+	// The same under the names of the reference, for dashboards that know them.
+	aoEvaluations *prometheus.CounterVec
+	aoSeconds     *prometheus.HistogramVec
+	aoSummary     *prometheus.SummaryVec
 }
 
 // NewMetrics gives metrics that are all zero.
@@ -30,7 +36,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		evaluations: counter("verbatim_cu_evaluations_total",
-			"Evaluations done. Kind: message, dry_run, or recovery (done again from the log). Outcome: ok, or error for a result with an Error.", "kind", "outcome"),
+			"Evaluations done. Kind: message, cron, dry_run, or recovery (done again from the log). Outcome: ok, or error for a result with an Error.", "kind", "outcome"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "verbatim_cu_evaluation_seconds", Help: "Duration of evaluations, inferences included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
@@ -43,19 +49,30 @@ func NewMetrics() *Metrics {
 			Name: "verbatim_http_request_seconds", Help: "Duration of HTTP requests.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}, []string{"method", "route", "status"}),
 	}
-	m.registry.MustRegister(m.evaluations, m.seconds, m.tokens, m.inferences, m.gas, m.requests, m.requestSeconds,
+	aoLabels := []string{"method", "route", "status", "statusGroup"}
+	m.aoEvaluations = counter("ao_cu_ao_process_total_evaluations", "Evaluations done, as the reference counts them.", "stream_type", "message_type", "process_error")
+	m.aoSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "ao_cu_http_request_duration_seconds", Help: "Request duration in seconds.", Buckets: []float64{0.5, 1, 3, 5, 10, 30},
+	}, aoLabels)
+	m.aoSummary = prometheus.NewSummaryVec(prometheus.SummaryOpts{
+		Name: "ao_cu_http_request_summary_seconds", Help: "Request duration in seconds, in quantiles.", Objectives: map[float64]float64{0.5: 0.05, 0.9: 0.01, 0.99: 0.001},
+	}, aoLabels)
+	m.registry.MustRegister(m.aoEvaluations, m.aoSeconds, m.aoSummary, m.evaluations, m.seconds, m.tokens, m.inferences, m.gas, m.requests, m.requestSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // Observe counts an evaluation.
 func (m *Metrics) Observe(o cu.Observation) {
+	m.observeAO(o)
 	kind, outcome := "message", "ok"
 	switch {
 	case o.DryRun:
 		kind = "dry_run"
 	case o.Recovery:
 		kind = "recovery"
+	case o.Cron:
+		kind = "cron"
 	}
 	if o.Failed {
 		outcome = "error"
@@ -65,6 +82,20 @@ func (m *Metrics) Observe(o cu.Observation) {
 	m.tokens.WithLabelValues(kind).Add(float64(o.Tokens))
 	m.inferences.WithLabelValues(kind).Add(float64(o.Inferences))
 	m.gas.WithLabelValues(kind).Add(float64(o.Gas))
+}
+
+// observeAO counts an evaluation as the reference does. What is done again counts again there.
+func (m *Metrics) observeAO(o cu.Observation) {
+	stream, kind := "primary", "scheduled"
+	switch {
+	case o.DryRun:
+		stream, kind = "dry-run", "dry-run"
+	case o.Cron:
+		kind = "cron"
+	case o.Assigned:
+		kind = "assignment"
+	}
+	m.aoEvaluations.WithLabelValues(stream, kind, strconv.FormatBool(o.Failed)).Inc()
 }
 
 func (m *Metrics) handler() http.Handler {

@@ -29,6 +29,9 @@ func (s *server) observe(c *gin.Context) {
 		method = "other" // the same of methods that strangers make up
 	}
 	s.Metrics.requestSeconds.WithLabelValues(method, route, strconv.Itoa(code)).Observe(took.Seconds())
+	group := strconv.Itoa(code/100) + "xx"
+	s.Metrics.aoSeconds.WithLabelValues(method, route, strconv.Itoa(code), group).Observe(took.Seconds())
+	s.Metrics.aoSummary.WithLabelValues(method, route, strconv.Itoa(code), group).Observe(took.Seconds())
 	attributes := []any{"method", c.Request.Method, "path", c.Request.URL.Path, "status", code, "duration", took}
 	switch {
 	case code >= http.StatusInternalServerError:

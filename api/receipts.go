@@ -6,7 +6,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// receipt answers GET /receipts/:mid?process-id with the JSON form of a receipt. It evaluates nothing.
+// receipt answers GET /receipts/:messageTxId?process-id with the JSON form of a receipt. It evaluates nothing.
 func (s *server) receipt(c *gin.Context) {
 	process, message, err := processAndMessage(c)
 	if err != nil {

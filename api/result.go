@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -8,6 +9,7 @@ import (
 
 	"verbatim/cu"
 	"verbatim/cu/ao"
+	"verbatim/cu/receipt"
 )
 
 const contentJSON = "application/json; charset=utf-8"
@@ -21,25 +23,23 @@ func identifier(what, text string) (ao.ID, error) {
 	return id, nil
 }
 
-// processAndMessage reads ?process-id and :mid.
+// processAndMessage reads ?process-id and :messageTxId.
 func processAndMessage(c *gin.Context) (process, message ao.ID, err error) {
 	if process, err = identifier("process-id", c.Query("process-id")); err == nil {
-		message, err = identifier("message", c.Param("mid"))
+		message, err = identifier("message", c.Param("messageTxId"))
 	}
 	return process, message, err
 }
 
-// result answers GET /result/:mid?process-id with the canonical encoding of the result: the bytes that the receipt digests.
+// result answers GET /result/:messageTxId?process-id with the canonical encoding of the result: the bytes that the receipt
+// digests.
 func (s *server) result(c *gin.Context) {
 	process, message, err := processAndMessage(c)
 	if err != nil {
 		fail(c, err)
 		return
 	}
-	entry, err := s.Unit.Result(c.Request.Context(), process, message)
-	if err != nil {
-		fail(c, err)
-		return
-	}
-	c.Data(http.StatusOK, contentJSON, entry.Result)
+	patiently(s, c, process, message.String(), func(ctx context.Context) (*receipt.Entry, error) {
+		return s.Unit.Result(ctx, process, message)
+	}, func(entry *receipt.Entry) { c.Data(http.StatusOK, contentJSON, entry.Result) })
 }

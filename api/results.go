@@ -17,13 +17,15 @@ import (
 // Limits of a page of results.
 const (
 	resultsDefault = 25
-	resultsMax     = 1000
+	cronDefault    = 500
+	resultsMax     = 1000 // longer pages are cut here, and say that there is more
 )
 
 // cursor is a place between two results, as clients hand it back: base64 of its JSON.
 type cursor struct {
 	Timestamp int64  `json:"timestamp"`
-	Ordinate  string `json:"ordinate"` // the nonce
+	Ordinate  string `json:"ordinate"` // the nonce; of a cron message that of the assignment before it
+	Cron      string `json:"cron,omitempty"`
 	Sort      string `json:"sort"`
 }
 
@@ -33,25 +35,38 @@ func (c cursor) String() string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// results answers GET /results/:pid?from&to&limit&sort with what was evaluated so far.
+// results answers GET /results/:processId?from&to&limit&sort with what was evaluated so far.
 func (s *server) results(c *gin.Context) {
-	process, err := identifier("process", c.Param("pid"))
-	if err != nil {
-		fail(c, err)
-		return
+	s.page(c, resultsDefault, func(process ao.ID, query cu.Query) ([]cu.Evaluated, bool, error) {
+		return s.Unit.Results(process, query)
+	})
+}
+
+// cron answers GET /cron/:processId?from&to&limit with what the crons of a process have sent it by now, in ascending order.
+func (s *server) cron(c *gin.Context) {
+	s.page(c, cronDefault, func(process ao.ID, query cu.Query) ([]cu.Evaluated, bool, error) {
+		return s.Unit.CronResults(c.Request.Context(), process, query)
+	})
+}
+
+// page answers with a page of results.
+func (s *server) page(c *gin.Context, limit int, find func(ao.ID, cu.Query) ([]cu.Evaluated, bool, error)) {
+	process, err := identifier("process", c.Param("processId"))
+	var query cu.Query
+	if err == nil {
+		query, err = parseQuery(c, limit)
 	}
-	query, err := parseQuery(c)
-	if err != nil {
-		fail(c, err)
-		return
+	var page []cu.Evaluated
+	var more bool
+	if err == nil {
+		page, more, err = find(process, query)
 	}
-	page, more, err := s.Unit.Results(process, query)
 	if err != nil {
 		fail(c, err)
 		return
 	}
 	sort := "ASC"
-	if query.Descending {
+	if query.Descending && limit != cronDefault {
 		sort = "DESC"
 	}
 	body := strconv.AppendBool([]byte(`{"pageInfo":{"hasNextPage":`), more)
@@ -78,18 +93,18 @@ func appendEdge(to []byte, found cu.Evaluated, sort string) ([]byte, error) {
 	to = append(append(to, `,"Assignments":`...), result.Assignments...)
 	to = append(append(to, `,"Spawns":`...), result.Spawns...)
 	to = append(append(to, `,"Output":`...), result.Output...)
-	at := cursor{Timestamp: found.Timestamp, Ordinate: strconv.FormatInt(found.Nonce, 10), Sort: sort}
+	at := cursor{Timestamp: found.Timestamp, Ordinate: strconv.FormatInt(max(found.Nonce, 0), 10), Cron: found.Cron, Sort: sort}
 	return append(to, `},"cursor":"`+at.String()+`"}`...), nil
 }
 
-func parseQuery(c *gin.Context) (query cu.Query, err error) {
-	query.Limit = resultsDefault
+func parseQuery(c *gin.Context, limit int) (query cu.Query, err error) {
+	query.Limit = limit
 	if text := c.Query("limit"); text != "" {
 		limit, err := ao.ParseInt("limit", text)
-		if err != nil || limit == 0 || limit > resultsMax {
-			return query, fmt.Errorf("limit %q: %w: want a whole number from 1 to %d", text, cu.ErrInput, resultsMax)
+		if err != nil || limit == 0 {
+			return query, fmt.Errorf("limit %.20q: %w: want a whole number of at least 1", text, cu.ErrInput)
 		}
-		query.Limit = int(limit)
+		query.Limit = int(min(limit, resultsMax))
 	}
 	order := c.Query("sort")
 	for _, bound := range [...]struct {
@@ -128,6 +143,7 @@ func parseBound(text string) (bound *cu.Bound, sort string, err error) {
 	var parsed struct {
 		Timestamp int64           `json:"timestamp"`
 		Ordinate  json.RawMessage `json:"ordinate"`
+		Cron      string          `json:"cron"`
 		Sort      string          `json:"sort"`
 	}
 	if err == nil {
@@ -136,7 +152,7 @@ func parseBound(text string) (bound *cu.Bound, sort string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("want a cursor or a time in milliseconds: %w", err)
 	}
-	bound = &cu.Bound{Nonce: -1, Timestamp: parsed.Timestamp}
+	bound = &cu.Bound{Nonce: -1, Cron: parsed.Cron, Timestamp: parsed.Timestamp}
 	if len(parsed.Ordinate) != 0 {
 		if bound.Nonce, err = ao.ParseInt("ordinate", strings.Trim(string(parsed.Ordinate), `"`)); err != nil {
 			return nil, "", err

@@ -29,15 +29,27 @@ type Config struct {
 	Address string // of the unit's wallet, shown at /
 	Metrics *Metrics
 	Logger  *slog.Logger
+
+	BusyAfter     time.Duration // how long clients wait before they are told that an evaluation goes on; 0: until it ends
+	DryRuns       int           // dry runs that one client may ask for within a DryRunWindow; 0: any number
+	DryRunWindow  time.Duration
+	BehindProxies bool // believe what X-Forwarded-For says about who the client is
 }
 
-type server struct{ Config }
+type server struct {
+	Config
+	dryRuns rates
+}
 
 // New gives the handler of all routes.
 func New(config Config) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
-	s := &server{config}
+	s := &server{Config: config, dryRuns: rates{count: config.DryRuns, window: config.DryRunWindow, asked: map[string][]time.Time{}}}
 	engine := gin.New()
+	if !config.BehindProxies {
+		// No address is wrong in an empty list.
+		_ = engine.SetTrustedProxies(nil)
+	}
 	engine.RedirectTrailingSlash = false // /result/ is no route either, and is answered like any other
 	engine.Use(s.observe, s.survive, allowOrigins)
 	engine.NoRoute(func(c *gin.Context) { fail(c, errNoRoute) })
@@ -45,11 +57,12 @@ func New(config Config) http.Handler {
 		engine.Match([]string{http.MethodGet, http.MethodHead}, path, answer) // net/http leaves out the body of HEAD
 	}
 	get("/", s.root)
-	get("/result/:mid", s.result)
-	get("/results/:pid", s.results)
-	get("/state/:pid", s.state)
+	get("/result/:messageTxId", s.result)
+	get("/results/:processId", s.results)
+	get("/cron/:processId", s.cron)
+	get("/state/:processId", s.state)
 	engine.POST("/dry-run", s.dryRun)
-	get("/receipts/:mid", s.receipt)
+	get("/receipts/:messageTxId", s.receipt)
 	get("/receipts/head", s.head)
 	get("/receipts/log", s.log)
 	get("/health", s.health)

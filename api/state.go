@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,28 +9,33 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"verbatim/cu"
+	"verbatim/cu/ao"
 )
 
-// errPast refuses ?to: the unit keeps the memory after the latest message and no older one.
-var errPast = fmt.Errorf("to: %w: only the latest memory can be asked for", cu.ErrInput)
-
-// state answers GET /state/:pid with the memory of a process after its latest message.
+// state answers GET /state/:processId?to with the memory of a process after its latest message, or after its last message
+// that is not later than a time.
 func (s *server) state(c *gin.Context) {
-	process, err := identifier("process", c.Param("pid"))
-	if err == nil && c.Query("to") != "" {
-		err = errPast
+	process, err := identifier("process", c.Param("processId"))
+	var until int64
+	to := c.Query("to")
+	if err == nil && to != "" {
+		if until, err = ao.ParseInt("to", to); err != nil || until == 0 {
+			err = fmt.Errorf("to %.60q: %w: want a time in milliseconds", to, cu.ErrInput)
+		}
 	}
 	if err != nil {
 		fail(c, err)
 		return
 	}
-	state, err := s.Unit.Memory(c.Request.Context(), process, 0)
-	if err != nil {
-		fail(c, err)
-		return
+	if to == "" {
+		to = "latest"
 	}
-	c.Header("Last-Timestamp", strconv.FormatInt(state.Timestamp, 10))
-	c.Header("Last-Ordinate", strconv.FormatInt(state.Nonce, 10))
-	c.Header("Last-Block-Height", strconv.FormatInt(state.BlockHeight, 10))
-	c.Data(http.StatusOK, "application/octet-stream", state.Memory)
+	patiently(s, c, process, to, func(ctx context.Context) (cu.State, error) {
+		return s.Unit.Memory(ctx, process, until)
+	}, func(state cu.State) {
+		c.Header("Last-Timestamp", strconv.FormatInt(state.Timestamp, 10))
+		c.Header("Last-Ordinate", strconv.FormatInt(max(state.Nonce, 0), 10))
+		c.Header("Last-Block-Height", strconv.FormatInt(state.BlockHeight, 10))
+		c.Data(http.StatusOK, "application/octet-stream", state.Memory)
+	})
 }

@@ -38,6 +38,7 @@ type unitOptions struct {
 	limits      eval.Limits
 	evaluations int
 	memory      int64
+	serving     servingOptions
 	onToken     func(q eval.Question, e inference.Event)
 	logger      *slog.Logger
 }
@@ -48,6 +49,7 @@ func (o *unitOptions) flags(cmd *cobra.Command) {
 	f.Uint64Var(&o.limits.MemoryBytesMax, "memory-max", 4<<30-65536, "bytes of memory that one process may have")
 	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
 	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes of memory of idle processes to keep ready")
+	o.serving.flags(f)
 	deviceFlags(cmd, &o.device)
 }
 
@@ -60,6 +62,8 @@ func (o *unitOptions) check() error {
 		return fmt.Errorf("%d evaluations at a time: from 1 to %d are possible", o.evaluations, evaluationsMax)
 	case o.memory < 0:
 		return fmt.Errorf("%d bytes for idle processes: it cannot be less than 0", o.memory)
+	case o.serving.busyAfter < 0 || o.serving.behindMax < 0 || o.serving.dryRunQueue < 0 || o.serving.dryRunRate < 0:
+		return errors.New("a limit on what clients may ask cannot be less than 0")
 	case o.device.PrefillChunk < 0:
 		return fmt.Errorf("a prefill chunk of %d tokens: it cannot be less than 0", o.device.PrefillChunk)
 	}
@@ -131,14 +135,22 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err := backend.Close(); err != nil {
 		return u, err
 	}
+	access, err := o.serving.access()
+	if err != nil {
+		return u, err
+	}
 	metrics := api.NewMetrics()
 	u.cu = cu.New(cu.Config{
 		Scheduler: su, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
+		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
 		Device: info.Name + " " + info.Level, Build: build(), Observe: metrics.Observe,
 	})
 	u.closers = append(u.closers, func() error { u.cu.Close(); return nil })
-	u.handler = api.New(api.Config{Unit: u.cu, Address: u.address, Metrics: metrics, Logger: o.logger})
+	u.handler = api.New(api.Config{
+		Unit: u.cu, Address: u.address, Metrics: metrics, Logger: o.logger, BusyAfter: o.serving.busyAfter,
+		DryRuns: o.serving.dryRunRate, DryRunWindow: dryRunWindow, BehindProxies: o.serving.behindProxies,
+	})
 	return u, nil
 }
 

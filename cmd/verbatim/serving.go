@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"verbatim/cu"
+	"verbatim/cu/ao"
+)
+
+// dryRunWindow is the time for which --dry-run-rate counts.
+const dryRunWindow = time.Minute
+
+// servingOptions say whom a unit serves, and how long it makes clients wait.
+type servingOptions struct {
+	busyAfter     time.Duration
+	behindMax     int64
+	dryRunQueue   int
+	dryRunRate    int
+	behindProxies bool
+	allow, deny   []string
+	owners        []string
+}
+
+func (o *servingOptions) flags(f *pflag.FlagSet) {
+	f.DurationVar(&o.busyAfter, "busy-after", 0, "answer 202 when an evaluation takes longer, and let it go on; 0 waits")
+	f.Int64Var(&o.behindMax, "behind-max", 200, "answer 503 while a process is further behind than so many messages; 0 never does")
+	f.IntVar(&o.dryRunQueue, "dry-run-queue", 3000, "dry runs that may wait at a time; 0 is any number")
+	f.IntVar(&o.dryRunRate, "dry-run-rate", 0, "dry runs that one client may ask for in a minute; 0 is any number")
+	f.BoolVar(&o.behindProxies, "behind-proxies", false, "believe X-Forwarded-For about who a client is")
+	f.StringSliceVar(&o.allow, "allow-process", nil, "serve these processes and no other; may be repeated")
+	f.StringSliceVar(&o.deny, "deny-process", nil, "do not serve these processes; may be repeated")
+	f.StringSliceVar(&o.owners, "allow-owner", nil, "serve processes of these owners and no other; may be repeated")
+}
+
+func (o *servingOptions) access() (access cu.Access, err error) {
+	access.Owners = o.owners
+	for _, list := range [...]struct {
+		flag string
+		ids  []string
+		into *[]ao.ID
+	}{{"allow-process", o.allow, &access.Processes}, {"deny-process", o.deny, &access.Denied}} {
+		for _, text := range list.ids {
+			id, err := ao.ParseID(text)
+			if err != nil {
+				return access, fmt.Errorf("--%s: %w", list.flag, err)
+			}
+			*list.into = append(*list.into, id)
+		}
+	}
+	return access, nil
+}
