@@ -170,7 +170,7 @@ func (a *attend) run(item, worker int) {
 	var next []uint16
 	if block.rows == 1 {
 		a.level.prefetchHalf(pg.values)
-		if item += len(a.workers); item < block.splits*a.kvHeads {
+		if item++; item < block.splits*a.kvHeads {
 			next = c.pages[a.layer*a.kvHeads+item/block.splits][block.split+item%block.splits].keys
 		}
 	}

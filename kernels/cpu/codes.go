@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"verbatim/kernels"
-	"verbatim/kernels/quant"
 	"verbatim/kernels/ref"
 )
 
@@ -87,9 +86,8 @@ func (a *activations) groups(yield func(first, n int) bool) {
 	}
 }
 
-// sumsOf are the sums that products with weights of a format want, and how many there are in a row.
-func (a *activations) sumsOf(t quant.Type) (sums []int32, row int) {
-	kind := forms[t].sums
+// sumsOf are the sums of a kind, and how many there are in a row.
+func (a *activations) sumsOf(kind sumsKind) (sums []int32, row int) {
 	return a.sums[kind], a.cols / sumsForms[kind].codes
 }
 

@@ -50,6 +50,12 @@ type matrix struct {
 
 	weights, scales         []byte
 	tileWeights, tileScales int // bytes of a tile
+
+	// The level's functions for the format.
+	blockFuncs tileFuncs[blockFunc]
+	superFuncs tileFuncs[superFunc]
+	floatFuncs tileFuncs[floatFunc]
+	sums       sumsKind
 }
 
 func (m *matrix) Rows() int        { return m.rows }
@@ -86,6 +92,8 @@ func (b *Backend) pack(m *matrix) {
 		return
 	}
 	f := forms[m.t]
+	m.sums = f.sums
+	m.blockFuncs, m.superFuncs, m.floatFuncs = b.level.blocks[m.t], b.level.superblocks[m.t], b.level.floats[m.t]
 	m.tileWeights = tileRows * m.cols / f.elements * f.weights
 	m.tileScales = tileRows * m.cols / f.elements * f.scales
 	p := &packing{m: m, form: f}

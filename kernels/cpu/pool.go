@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// task is work cut into items that write to different places. The items may run in any order on any worker.
+// task is work cut into items that write to different places. The items may run in any order on any worker, but a worker
+// mostly runs neighbours, one after the other.
 type task interface {
 	run(item, worker int)
 }
@@ -20,12 +21,18 @@ type pool struct {
 	// run changes the fields below, and only while nobody is inside and the job is closed.
 	state  atomic.Uint64
 	task   task
-	items  int64
-	next   atomic.Int64 // first item that nobody has taken
+	shares []share // of the items, by worker
 	parked atomic.Int32
 	wake   chan struct{}
 	closed atomic.Bool
 	done   sync.WaitGroup
+}
+
+// share is a range of items. Who is done with their own takes from those of others.
+type share struct {
+	next atomic.Int64 // first item that nobody has taken
+	end  int64
+	_    [48]byte // shares lie in different cache lines
 }
 
 const (
@@ -35,7 +42,7 @@ const (
 )
 
 func newPool(threads int) *pool {
-	p := &pool{threads: threads, wake: make(chan struct{}, threads)}
+	p := &pool{threads: threads, wake: make(chan struct{}, threads), shares: make([]share, threads)}
 	for worker := 1; worker < threads; worker++ {
 		p.done.Go(func() { p.work(worker) })
 	}
@@ -50,8 +57,12 @@ func (p *pool) run(t task, items int) {
 		}
 		return
 	}
-	p.task, p.items = t, int64(items)
-	p.next.Store(0)
+	p.task = t
+	for worker := range p.shares {
+		s := &p.shares[worker]
+		s.next.Store(int64(worker * items / p.threads))
+		s.end = int64((worker + 1) * items / p.threads)
+	}
 	job := p.state.Load()>>jobShift + 1
 	p.state.Store(job<<jobShift | open)
 	for range p.parked.Load() {
@@ -69,12 +80,15 @@ func (p *pool) run(t task, items int) {
 
 // take runs items until none is left.
 func (p *pool) take(worker int) {
-	for {
-		item := p.next.Add(1) - 1
-		if item >= p.items {
-			return
+	for i := range p.shares {
+		s := &p.shares[(worker+i)%len(p.shares)]
+		for {
+			item := s.next.Add(1) - 1
+			if item >= s.end {
+				break
+			}
+			p.task.run(int(item), worker)
 		}
-		p.task.run(int(item), worker)
 	}
 }
 
