@@ -161,13 +161,19 @@ struct State {
 State state;
 thread_local Context* current = nullptr;
 
+// Calls that give something back do so even when they are made to fail, like cuDevicePrimaryCtxRelease of a broken context.
+bool gives_back(const std::string& name) {
+  return name.find("Free") != std::string::npos || name.find("Destroy") != std::string::npos || name.find("Unload") != std::string::npos ||
+         name.find("Release") != std::string::npos;
+}
+
 // A call begins: counted, perhaps made to fail, refused where a context is missing or broken.
 int begin(const char* name, bool wantsContext) {
   uint64_t n = ++state.calls[name];
   if (name == state.failCall && n == state.failNumber) {
     state.message = std::string(name) + " was made to fail";
     if (current && lasting.count(state.failCode)) current->broken = state.failCode;
-    return state.failCode;
+    if (!gives_back(name)) return state.failCode;
   }
   if (!wantsContext) return success;
   if (!state.initialised) return notInitialized;
@@ -257,6 +263,11 @@ int launch_checked(Function* f, const unsigned* grid, unsigned threads, unsigned
   std::lock_guard<std::recursive_mutex> hold(state.mutex);    \
   if (int code = begin(__func__, wantsContext)) return code
 
+// done is what a call that gives something back returns: it may have been made to fail all the same.
+static int done(const char* name, int code) {
+  return name == state.failCall && state.calls[name] == state.failNumber ? state.failCode : code;
+}
+
 CALL(cuInit)(unsigned) {
   BEGIN(false);
   if (state.devices == 0) return noDevice;
@@ -323,7 +334,7 @@ CALL(cuDevicePrimaryCtxRelease_v2)(int device) {
   auto it = state.contexts.find(device);
   if (it == state.contexts.end()) return invalidContext;
   Context* c = it->second.get();
-  if (--c->users > 0) return c->broken;
+  if (--c->users > 0) return done(__func__, c->broken);
   int broken = c->broken;
   state.leaked += c->objects();
   for (auto& [address, bytes] : c->memory) emulator::release(reinterpret_cast<void*>(address));
@@ -331,7 +342,7 @@ CALL(cuDevicePrimaryCtxRelease_v2)(int device) {
   if (current == c) current = nullptr;
   state.contexts.erase(it);
   state.write_statistics();
-  return broken;
+  return done(__func__, broken);
 }
 CALL(cuCtxSetCurrent)(Context* context) {
   BEGIN(false);
@@ -369,7 +380,7 @@ CALL(cuMemFree_v2)(uint64_t address) {
   current->bytesUsed -= (it->second + 511) / 512 * 512;
   current->memory.erase(it);
   emulator::release(reinterpret_cast<void*>(address));
-  return success;
+  return done(__func__, success);
 }
 CALL(cuMemHostAlloc)(void** p, size_t bytes, unsigned) {
   BEGIN(true);
@@ -385,7 +396,7 @@ CALL(cuMemFreeHost)(char* p) {
   if (int code = run_all(current)) return code;
   if (!current->pinned.erase(p)) return invalidValue;
   free(p);
-  return success;
+  return done(__func__, success);
 }
 
 CALL(cuStreamCreate)(Stream** stream, unsigned) {
@@ -400,7 +411,7 @@ CALL(cuStreamDestroy_v2)(Stream* stream) {
   if (!current->streams.count(stream)) return invalidHandle;
   int code = run(stream);
   current->streams.erase(stream);
-  return code;
+  return done(__func__, code);
 }
 CALL(cuStreamSynchronize)(Stream* stream) {
   BEGIN(true);
@@ -463,7 +474,7 @@ CALL(cuModuleLoadDataEx)(Module** module, const void* image, unsigned options, c
 }
 CALL(cuModuleUnload)(Module* module) {
   BEGIN(true);
-  return current->modules.erase(module) ? success : invalidHandle;
+  return done(__func__, current->modules.erase(module) ? success : invalidHandle);
 }
 CALL(cuModuleGetFunction)(Function** function, Module* module, const char* name) {
   BEGIN(true);
@@ -526,12 +537,12 @@ CALL(cuGraphInstantiateWithFlags)(Graph** executable, Graph* graph, unsigned lon
 }
 CALL(cuGraphDestroy)(Graph* graph) {
   BEGIN(true);
-  return current->graphs.erase(graph) ? success : invalidHandle;
+  return done(__func__, current->graphs.erase(graph) ? success : invalidHandle);
 }
 CALL(cuGraphExecDestroy)(Graph* executable) {
   BEGIN(true);
   if (int code = run_all(current)) return code;
-  return current->executables.erase(executable) ? success : invalidHandle;
+  return done(__func__, current->executables.erase(executable) ? success : invalidHandle);
 }
 CALL(cuGraphLaunch)(Graph* executable, Stream* stream) {
   BEGIN(true);
@@ -554,7 +565,7 @@ CALL(cuEventCreate)(Event** event, unsigned) {
 CALL(cuEventDestroy_v2)(Event* event) {
   BEGIN(true);
   if (int code = run_all(current)) return code;
-  return current->events.erase(event) ? success : invalidHandle;
+  return done(__func__, current->events.erase(event) ? success : invalidHandle);
 }
 CALL(cuEventRecord)(Event* event, Stream* stream) {
   BEGIN(true);
