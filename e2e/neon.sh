@@ -12,7 +12,7 @@ run() { # processor, tests, log
     -test.skip 'TestConformance/neon/model|TestConformance/neon/attention-window/.*/.*/rows[0-9][0-9]' >"$3" 2>&1 ||
     { grep -v -e '^=== ' -e '--- PASS' "$3"; exit 1; }
 }
-run max 'TestConformance/neon|TestPackedBytes/neon|TestCache$/neon' "$out/max"
+run max 'TestConformance/neon|TestGroups/neon|TestPackedBytes/neon|TestCache$/neon' "$out/max"
 cases=$(grep -c -- '--- PASS: TestConformance/neon,_2_threads/' "$out/max" || true)
 [ "$cases" -gt 500 ] || { echo "only $cases cases ran on level neon"; exit 1; }
 run cortex-a72 'TestConformance/neon$|TestUnknownLevel' "$out/a72"

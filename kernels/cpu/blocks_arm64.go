@@ -16,6 +16,18 @@ func blocksQ8x3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 // blocksQ8x4NEON adds the products of 8 rows of Q8 weights and 4 activation rows to y.
 func blocksQ8x4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
+// blocksQ8x5NEON adds the products of 4 rows of Q8 weights and 5 activation rows to y.
+func blocksQ8x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ8x6NEON adds the products of 4 rows of Q8 weights and 6 activation rows to y.
+func blocksQ8x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ8x7NEON adds the products of 4 rows of Q8 weights and 7 activation rows to y.
+func blocksQ8x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ8x8NEON adds the products of 4 rows of Q8 weights and 8 activation rows to y.
+func blocksQ8x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
 // blocksQ40x1NEON adds the products of 32 rows of Q40 weights and 1 activation rows to y.
 func blocksQ40x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
@@ -27,6 +39,18 @@ func blocksQ40x3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int3
 
 // blocksQ40x4NEON adds the products of 8 rows of Q40 weights and 4 activation rows to y.
 func blocksQ40x4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ40x5NEON adds the products of 4 rows of Q40 weights and 5 activation rows to y.
+func blocksQ40x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ40x6NEON adds the products of 4 rows of Q40 weights and 6 activation rows to y.
+func blocksQ40x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ40x7NEON adds the products of 4 rows of Q40 weights and 7 activation rows to y.
+func blocksQ40x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ40x8NEON adds the products of 4 rows of Q40 weights and 8 activation rows to y.
+func blocksQ40x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
 // blocksQ41x1NEON adds the products of 32 rows of Q41 weights and 1 activation rows to y.
 func blocksQ41x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
@@ -40,6 +64,18 @@ func blocksQ41x3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int3
 // blocksQ41x4NEON adds the products of 8 rows of Q41 weights and 4 activation rows to y.
 func blocksQ41x4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
+// blocksQ41x5NEON adds the products of 4 rows of Q41 weights and 5 activation rows to y.
+func blocksQ41x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ41x6NEON adds the products of 4 rows of Q41 weights and 6 activation rows to y.
+func blocksQ41x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ41x7NEON adds the products of 4 rows of Q41 weights and 7 activation rows to y.
+func blocksQ41x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ41x8NEON adds the products of 4 rows of Q41 weights and 8 activation rows to y.
+func blocksQ41x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
 // blocksQ50x1NEON adds the products of 32 rows of Q50 weights and 1 activation rows to y.
 func blocksQ50x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
@@ -51,6 +87,18 @@ func blocksQ50x3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int3
 
 // blocksQ50x4NEON adds the products of 8 rows of Q50 weights and 4 activation rows to y.
 func blocksQ50x4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ50x5NEON adds the products of 4 rows of Q50 weights and 5 activation rows to y.
+func blocksQ50x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ50x6NEON adds the products of 4 rows of Q50 weights and 6 activation rows to y.
+func blocksQ50x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ50x7NEON adds the products of 4 rows of Q50 weights and 7 activation rows to y.
+func blocksQ50x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ50x8NEON adds the products of 4 rows of Q50 weights and 8 activation rows to y.
+func blocksQ50x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
 // blocksQ51x1NEON adds the products of 32 rows of Q51 weights and 1 activation rows to y.
 func blocksQ51x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
@@ -64,6 +112,18 @@ func blocksQ51x3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int3
 // blocksQ51x4NEON adds the products of 8 rows of Q51 weights and 4 activation rows to y.
 func blocksQ51x4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
+// blocksQ51x5NEON adds the products of 4 rows of Q51 weights and 5 activation rows to y.
+func blocksQ51x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ51x6NEON adds the products of 4 rows of Q51 weights and 6 activation rows to y.
+func blocksQ51x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ51x7NEON adds the products of 4 rows of Q51 weights and 7 activation rows to y.
+func blocksQ51x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksQ51x8NEON adds the products of 4 rows of Q51 weights and 8 activation rows to y.
+func blocksQ51x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
 // blocksIQ4NLx1NEON adds the products of 32 rows of IQ4NL weights and 1 activation rows to y.
 func blocksIQ4NLx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 
@@ -75,3 +135,15 @@ func blocksIQ4NLx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *in
 
 // blocksIQ4NLx4NEON adds the products of 8 rows of IQ4NL weights and 4 activation rows to y.
 func blocksIQ4NLx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksIQ4NLx5NEON adds the products of 4 rows of IQ4NL weights and 5 activation rows to y.
+func blocksIQ4NLx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksIQ4NLx6NEON adds the products of 4 rows of IQ4NL weights and 6 activation rows to y.
+func blocksIQ4NLx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksIQ4NLx7NEON adds the products of 4 rows of IQ4NL weights and 7 activation rows to y.
+func blocksIQ4NLx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+
+// blocksIQ4NLx8NEON adds the products of 4 rows of IQ4NL weights and 8 activation rows to y.
+func blocksIQ4NLx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)

@@ -659,6 +659,635 @@ block2:
 	CBNZ	R7, segment1
 	RET
 
+// func blocksQ8x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ8x5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V18.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	VMOV	V18.B16, V4.B16
+	VMOV	V18.B16, V5.B16
+	VMOV	V18.B16, V6.B16
+	VMOV	V18.B16, V7.B16
+	VMOV	V18.B16, V8.B16
+	FMOVQ	0(R2), F14
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1C4 // sdot v4.4s, v14.16b, v0.4b[0]
+	WORD	$0x4FA0E1C5 // sdot v5.4s, v14.16b, v0.4b[1]
+	WORD	$0x4F80E9C6 // sdot v6.4s, v14.16b, v0.4b[2]
+	WORD	$0x4FA0E9C7 // sdot v7.4s, v14.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1C8 // sdot v8.4s, v14.16b, v1.4b[0]
+	FMOVQ	128(R2), F14
+	WORD	$0x4FA1E1C4 // sdot v4.4s, v14.16b, v1.4b[1]
+	WORD	$0x4F81E9C5 // sdot v5.4s, v14.16b, v1.4b[2]
+	WORD	$0x4FA1E9C6 // sdot v6.4s, v14.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E1C7 // sdot v7.4s, v14.16b, v2.4b[0]
+	WORD	$0x4FA2E1C8 // sdot v8.4s, v14.16b, v2.4b[1]
+	FMOVQ	256(R2), F14
+	WORD	$0x4F82E9C4 // sdot v4.4s, v14.16b, v2.4b[2]
+	WORD	$0x4FA2E9C5 // sdot v5.4s, v14.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E1C6 // sdot v6.4s, v14.16b, v3.4b[0]
+	WORD	$0x4FA3E1C7 // sdot v7.4s, v14.16b, v3.4b[1]
+	WORD	$0x4F83E9C8 // sdot v8.4s, v14.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	WORD	$0x4FA3E9C4 // sdot v4.4s, v14.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1C5 // sdot v5.4s, v14.16b, v0.4b[0]
+	WORD	$0x4FA0E1C6 // sdot v6.4s, v14.16b, v0.4b[1]
+	WORD	$0x4F80E9C7 // sdot v7.4s, v14.16b, v0.4b[2]
+	WORD	$0x4FA0E9C8 // sdot v8.4s, v14.16b, v0.4b[3]
+	FMOVQ	512(R2), F14
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E1C4 // sdot v4.4s, v14.16b, v1.4b[0]
+	WORD	$0x4FA1E1C5 // sdot v5.4s, v14.16b, v1.4b[1]
+	WORD	$0x4F81E9C6 // sdot v6.4s, v14.16b, v1.4b[2]
+	WORD	$0x4FA1E9C7 // sdot v7.4s, v14.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E1C8 // sdot v8.4s, v14.16b, v2.4b[0]
+	FMOVQ	640(R2), F14
+	WORD	$0x4FA2E1C4 // sdot v4.4s, v14.16b, v2.4b[1]
+	WORD	$0x4F82E9C5 // sdot v5.4s, v14.16b, v2.4b[2]
+	WORD	$0x4FA2E9C6 // sdot v6.4s, v14.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E1C7 // sdot v7.4s, v14.16b, v3.4b[0]
+	WORD	$0x4FA3E1C8 // sdot v8.4s, v14.16b, v3.4b[1]
+	FMOVQ	768(R2), F14
+	WORD	$0x4F83E9C4 // sdot v4.4s, v14.16b, v3.4b[2]
+	WORD	$0x4FA3E9C5 // sdot v5.4s, v14.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E1C6 // sdot v6.4s, v14.16b, v0.4b[0]
+	WORD	$0x4FA0E1C7 // sdot v7.4s, v14.16b, v0.4b[1]
+	WORD	$0x4F80E9C8 // sdot v8.4s, v14.16b, v0.4b[2]
+	FMOVQ	896(R2), F14
+	WORD	$0x4FA0E9C4 // sdot v4.4s, v14.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1C5 // sdot v5.4s, v14.16b, v1.4b[0]
+	WORD	$0x4FA1E1C6 // sdot v6.4s, v14.16b, v1.4b[1]
+	WORD	$0x4F81E9C7 // sdot v7.4s, v14.16b, v1.4b[2]
+	WORD	$0x4FA1E9C8 // sdot v8.4s, v14.16b, v1.4b[3]
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB2D484 // fsub v4.4s, v4.4s, v18.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB2D4A5 // fsub v5.4s, v5.4s, v18.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB2D4C6 // fsub v6.4s, v6.4s, v18.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB2D4E7 // fsub v7.4s, v7.4s, v18.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB2D508 // fsub v8.4s, v8.4s, v18.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$1024, R2, R2
+	ADD	$64, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ8x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ8x6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V20.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	VMOV	V20.B16, V4.B16
+	VMOV	V20.B16, V5.B16
+	VMOV	V20.B16, V6.B16
+	VMOV	V20.B16, V7.B16
+	VMOV	V20.B16, V8.B16
+	VMOV	V20.B16, V9.B16
+	FMOVQ	0(R2), F16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E204 // sdot v4.4s, v16.16b, v0.4b[0]
+	WORD	$0x4FA0E205 // sdot v5.4s, v16.16b, v0.4b[1]
+	WORD	$0x4F80EA06 // sdot v6.4s, v16.16b, v0.4b[2]
+	WORD	$0x4FA0EA07 // sdot v7.4s, v16.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E208 // sdot v8.4s, v16.16b, v1.4b[0]
+	WORD	$0x4FA1E209 // sdot v9.4s, v16.16b, v1.4b[1]
+	FMOVQ	128(R2), F16
+	WORD	$0x4F81EA04 // sdot v4.4s, v16.16b, v1.4b[2]
+	WORD	$0x4FA1EA05 // sdot v5.4s, v16.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E206 // sdot v6.4s, v16.16b, v2.4b[0]
+	WORD	$0x4FA2E207 // sdot v7.4s, v16.16b, v2.4b[1]
+	WORD	$0x4F82EA08 // sdot v8.4s, v16.16b, v2.4b[2]
+	WORD	$0x4FA2EA09 // sdot v9.4s, v16.16b, v2.4b[3]
+	FMOVQ	256(R2), F16
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E204 // sdot v4.4s, v16.16b, v3.4b[0]
+	WORD	$0x4FA3E205 // sdot v5.4s, v16.16b, v3.4b[1]
+	WORD	$0x4F83EA06 // sdot v6.4s, v16.16b, v3.4b[2]
+	WORD	$0x4FA3EA07 // sdot v7.4s, v16.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E208 // sdot v8.4s, v16.16b, v0.4b[0]
+	WORD	$0x4FA0E209 // sdot v9.4s, v16.16b, v0.4b[1]
+	FMOVQ	384(R2), F16
+	WORD	$0x4F80EA04 // sdot v4.4s, v16.16b, v0.4b[2]
+	WORD	$0x4FA0EA05 // sdot v5.4s, v16.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E206 // sdot v6.4s, v16.16b, v1.4b[0]
+	WORD	$0x4FA1E207 // sdot v7.4s, v16.16b, v1.4b[1]
+	WORD	$0x4F81EA08 // sdot v8.4s, v16.16b, v1.4b[2]
+	WORD	$0x4FA1EA09 // sdot v9.4s, v16.16b, v1.4b[3]
+	FMOVQ	512(R2), F16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E204 // sdot v4.4s, v16.16b, v2.4b[0]
+	WORD	$0x4FA2E205 // sdot v5.4s, v16.16b, v2.4b[1]
+	WORD	$0x4F82EA06 // sdot v6.4s, v16.16b, v2.4b[2]
+	WORD	$0x4FA2EA07 // sdot v7.4s, v16.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E208 // sdot v8.4s, v16.16b, v3.4b[0]
+	WORD	$0x4FA3E209 // sdot v9.4s, v16.16b, v3.4b[1]
+	FMOVQ	640(R2), F16
+	WORD	$0x4F83EA04 // sdot v4.4s, v16.16b, v3.4b[2]
+	WORD	$0x4FA3EA05 // sdot v5.4s, v16.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E206 // sdot v6.4s, v16.16b, v0.4b[0]
+	WORD	$0x4FA0E207 // sdot v7.4s, v16.16b, v0.4b[1]
+	WORD	$0x4F80EA08 // sdot v8.4s, v16.16b, v0.4b[2]
+	WORD	$0x4FA0EA09 // sdot v9.4s, v16.16b, v0.4b[3]
+	FMOVQ	768(R2), F16
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E204 // sdot v4.4s, v16.16b, v1.4b[0]
+	WORD	$0x4FA1E205 // sdot v5.4s, v16.16b, v1.4b[1]
+	WORD	$0x4F81EA06 // sdot v6.4s, v16.16b, v1.4b[2]
+	WORD	$0x4FA1EA07 // sdot v7.4s, v16.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E208 // sdot v8.4s, v16.16b, v2.4b[0]
+	WORD	$0x4FA2E209 // sdot v9.4s, v16.16b, v2.4b[1]
+	FMOVQ	896(R2), F16
+	WORD	$0x4F82EA04 // sdot v4.4s, v16.16b, v2.4b[2]
+	WORD	$0x4FA2EA05 // sdot v5.4s, v16.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E206 // sdot v6.4s, v16.16b, v3.4b[0]
+	WORD	$0x4FA3E207 // sdot v7.4s, v16.16b, v3.4b[1]
+	WORD	$0x4F83EA08 // sdot v8.4s, v16.16b, v3.4b[2]
+	WORD	$0x4FA3EA09 // sdot v9.4s, v16.16b, v3.4b[3]
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB4D484 // fsub v4.4s, v4.4s, v20.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB4D4A5 // fsub v5.4s, v5.4s, v20.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB4D4C6 // fsub v6.4s, v6.4s, v20.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB4D4E7 // fsub v7.4s, v7.4s, v20.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB4D508 // fsub v8.4s, v8.4s, v20.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB4D529 // fsub v9.4s, v9.4s, v20.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$1024, R2, R2
+	ADD	$64, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ8x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ8x7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V22.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	VMOV	V22.B16, V4.B16
+	VMOV	V22.B16, V5.B16
+	VMOV	V22.B16, V6.B16
+	VMOV	V22.B16, V7.B16
+	VMOV	V22.B16, V8.B16
+	VMOV	V22.B16, V9.B16
+	VMOV	V22.B16, V10.B16
+	FMOVQ	0(R2), F18
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E244 // sdot v4.4s, v18.16b, v0.4b[0]
+	WORD	$0x4FA0E245 // sdot v5.4s, v18.16b, v0.4b[1]
+	WORD	$0x4F80EA46 // sdot v6.4s, v18.16b, v0.4b[2]
+	WORD	$0x4FA0EA47 // sdot v7.4s, v18.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E248 // sdot v8.4s, v18.16b, v1.4b[0]
+	WORD	$0x4FA1E249 // sdot v9.4s, v18.16b, v1.4b[1]
+	WORD	$0x4F81EA4A // sdot v10.4s, v18.16b, v1.4b[2]
+	FMOVQ	128(R2), F18
+	WORD	$0x4FA1EA44 // sdot v4.4s, v18.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E245 // sdot v5.4s, v18.16b, v2.4b[0]
+	WORD	$0x4FA2E246 // sdot v6.4s, v18.16b, v2.4b[1]
+	WORD	$0x4F82EA47 // sdot v7.4s, v18.16b, v2.4b[2]
+	WORD	$0x4FA2EA48 // sdot v8.4s, v18.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E249 // sdot v9.4s, v18.16b, v3.4b[0]
+	WORD	$0x4FA3E24A // sdot v10.4s, v18.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	WORD	$0x4F83EA44 // sdot v4.4s, v18.16b, v3.4b[2]
+	WORD	$0x4FA3EA45 // sdot v5.4s, v18.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E246 // sdot v6.4s, v18.16b, v0.4b[0]
+	WORD	$0x4FA0E247 // sdot v7.4s, v18.16b, v0.4b[1]
+	WORD	$0x4F80EA48 // sdot v8.4s, v18.16b, v0.4b[2]
+	WORD	$0x4FA0EA49 // sdot v9.4s, v18.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E24A // sdot v10.4s, v18.16b, v1.4b[0]
+	FMOVQ	384(R2), F18
+	WORD	$0x4FA1E244 // sdot v4.4s, v18.16b, v1.4b[1]
+	WORD	$0x4F81EA45 // sdot v5.4s, v18.16b, v1.4b[2]
+	WORD	$0x4FA1EA46 // sdot v6.4s, v18.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E247 // sdot v7.4s, v18.16b, v2.4b[0]
+	WORD	$0x4FA2E248 // sdot v8.4s, v18.16b, v2.4b[1]
+	WORD	$0x4F82EA49 // sdot v9.4s, v18.16b, v2.4b[2]
+	WORD	$0x4FA2EA4A // sdot v10.4s, v18.16b, v2.4b[3]
+	FMOVQ	512(R2), F18
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E244 // sdot v4.4s, v18.16b, v3.4b[0]
+	WORD	$0x4FA3E245 // sdot v5.4s, v18.16b, v3.4b[1]
+	WORD	$0x4F83EA46 // sdot v6.4s, v18.16b, v3.4b[2]
+	WORD	$0x4FA3EA47 // sdot v7.4s, v18.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E248 // sdot v8.4s, v18.16b, v0.4b[0]
+	WORD	$0x4FA0E249 // sdot v9.4s, v18.16b, v0.4b[1]
+	WORD	$0x4F80EA4A // sdot v10.4s, v18.16b, v0.4b[2]
+	FMOVQ	640(R2), F18
+	WORD	$0x4FA0EA44 // sdot v4.4s, v18.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E245 // sdot v5.4s, v18.16b, v1.4b[0]
+	WORD	$0x4FA1E246 // sdot v6.4s, v18.16b, v1.4b[1]
+	WORD	$0x4F81EA47 // sdot v7.4s, v18.16b, v1.4b[2]
+	WORD	$0x4FA1EA48 // sdot v8.4s, v18.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E249 // sdot v9.4s, v18.16b, v2.4b[0]
+	WORD	$0x4FA2E24A // sdot v10.4s, v18.16b, v2.4b[1]
+	FMOVQ	768(R2), F18
+	WORD	$0x4F82EA44 // sdot v4.4s, v18.16b, v2.4b[2]
+	WORD	$0x4FA2EA45 // sdot v5.4s, v18.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E246 // sdot v6.4s, v18.16b, v3.4b[0]
+	WORD	$0x4FA3E247 // sdot v7.4s, v18.16b, v3.4b[1]
+	WORD	$0x4F83EA48 // sdot v8.4s, v18.16b, v3.4b[2]
+	WORD	$0x4FA3EA49 // sdot v9.4s, v18.16b, v3.4b[3]
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E24A // sdot v10.4s, v18.16b, v0.4b[0]
+	FMOVQ	896(R2), F18
+	WORD	$0x4FA0E244 // sdot v4.4s, v18.16b, v0.4b[1]
+	WORD	$0x4F80EA45 // sdot v5.4s, v18.16b, v0.4b[2]
+	WORD	$0x4FA0EA46 // sdot v6.4s, v18.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E247 // sdot v7.4s, v18.16b, v1.4b[0]
+	WORD	$0x4FA1E248 // sdot v8.4s, v18.16b, v1.4b[1]
+	WORD	$0x4F81EA49 // sdot v9.4s, v18.16b, v1.4b[2]
+	WORD	$0x4FA1EA4A // sdot v10.4s, v18.16b, v1.4b[3]
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB6D484 // fsub v4.4s, v4.4s, v22.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB6D4A5 // fsub v5.4s, v5.4s, v22.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB6D4C6 // fsub v6.4s, v6.4s, v22.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB6D4E7 // fsub v7.4s, v7.4s, v22.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB6D508 // fsub v8.4s, v8.4s, v22.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB6D529 // fsub v9.4s, v9.4s, v22.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB6D54A // fsub v10.4s, v10.4s, v22.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$1024, R2, R2
+	ADD	$64, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ8x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ8x8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V24.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	VMOV	V24.B16, V4.B16
+	VMOV	V24.B16, V5.B16
+	VMOV	V24.B16, V6.B16
+	VMOV	V24.B16, V7.B16
+	VMOV	V24.B16, V8.B16
+	VMOV	V24.B16, V9.B16
+	VMOV	V24.B16, V10.B16
+	VMOV	V24.B16, V11.B16
+	FMOVQ	0(R2), F20
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E289 // sdot v9.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA8A // sdot v10.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA8B // sdot v11.4s, v20.16b, v1.4b[3]
+	FMOVQ	128(R2), F20
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E289 // sdot v9.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA8A // sdot v10.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA8B // sdot v11.4s, v20.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E289 // sdot v9.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA8A // sdot v10.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA8B // sdot v11.4s, v20.16b, v1.4b[3]
+	FMOVQ	384(R2), F20
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E289 // sdot v9.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA8A // sdot v10.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA8B // sdot v11.4s, v20.16b, v3.4b[3]
+	FMOVQ	512(R2), F20
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E289 // sdot v9.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA8A // sdot v10.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA8B // sdot v11.4s, v20.16b, v1.4b[3]
+	FMOVQ	640(R2), F20
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E289 // sdot v9.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA8A // sdot v10.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA8B // sdot v11.4s, v20.16b, v3.4b[3]
+	FMOVQ	768(R2), F20
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E289 // sdot v9.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA8A // sdot v10.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA8B // sdot v11.4s, v20.16b, v1.4b[3]
+	FMOVQ	896(R2), F20
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E289 // sdot v9.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA8A // sdot v10.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA8B // sdot v11.4s, v20.16b, v3.4b[3]
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EB8D484 // fsub v4.4s, v4.4s, v24.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EB8D4A5 // fsub v5.4s, v5.4s, v24.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EB8D4C6 // fsub v6.4s, v6.4s, v24.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EB8D4E7 // fsub v7.4s, v7.4s, v24.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EB8D508 // fsub v8.4s, v8.4s, v24.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EB8D529 // fsub v9.4s, v9.4s, v24.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EB8D54A // fsub v10.4s, v10.4s, v24.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EB8D56B // fsub v11.4s, v11.4s, v24.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$1024, R2, R2
+	ADD	$64, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
+	CBNZ	R7, segment1
+	RET
+
 // func blocksQ40x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 TEXT ·blocksQ40x1NEON(SB), NOSPLIT, $0-72
 	MOVD	y+0(FP), R0
@@ -1424,6 +2053,673 @@ block2:
 	CBNZ	R7, segment1
 	RET
 
+// func blocksQ40x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ40x5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V18.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V19.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	VADD	V19.S4, V0.S4, V0.S4
+	VADD	V19.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB3D484 // fsub v4.4s, v4.4s, v19.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB3D4A5 // fsub v5.4s, v5.4s, v19.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB3D4C6 // fsub v6.4s, v6.4s, v19.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB3D4E7 // fsub v7.4s, v7.4s, v19.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB3D508 // fsub v8.4s, v8.4s, v19.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ40x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ40x6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V20.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V21.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	VADD	V21.S4, V0.S4, V0.S4
+	VADD	V21.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB5D484 // fsub v4.4s, v4.4s, v21.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB5D4A5 // fsub v5.4s, v5.4s, v21.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB5D4C6 // fsub v6.4s, v6.4s, v21.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB5D4E7 // fsub v7.4s, v7.4s, v21.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB5D508 // fsub v8.4s, v8.4s, v21.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB5D529 // fsub v9.4s, v9.4s, v21.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ40x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ40x7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V22.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V23.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	VADD	V23.S4, V0.S4, V0.S4
+	VADD	V23.S4, V1.S4, V1.S4
+	VADD	V23.S4, V2.S4, V2.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V2.S[0], V10.S4
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB7D484 // fsub v4.4s, v4.4s, v23.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB7D4A5 // fsub v5.4s, v5.4s, v23.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB7D4C6 // fsub v6.4s, v6.4s, v23.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB7D4E7 // fsub v7.4s, v7.4s, v23.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB7D508 // fsub v8.4s, v8.4s, v23.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB7D529 // fsub v9.4s, v9.4s, v23.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB7D54A // fsub v10.4s, v10.4s, v23.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ40x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ40x8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V24.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V25.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	VADD	V25.S4, V0.S4, V0.S4
+	VADD	V25.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V1.S[2], V10.S4
+	VDUP	V1.S[3], V11.S4
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EB9D484 // fsub v4.4s, v4.4s, v25.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EB9D4A5 // fsub v5.4s, v5.4s, v25.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EB9D4C6 // fsub v6.4s, v6.4s, v25.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EB9D4E7 // fsub v7.4s, v7.4s, v25.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EB9D508 // fsub v8.4s, v8.4s, v25.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EB9D529 // fsub v9.4s, v9.4s, v25.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EB9D54A // fsub v10.4s, v10.4s, v25.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EB9D56B // fsub v11.4s, v11.4s, v25.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
+	CBNZ	R7, segment1
+	RET
+
 // func blocksQ41x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 TEXT ·blocksQ41x1NEON(SB), NOSPLIT, $0-72
 	MOVD	y+0(FP), R0
@@ -1610,49 +2906,49 @@ block2:
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBAD484 // fsub v4.4s, v4.4s, v26.4s
 	VFMLA	V22.S4, V4.S4, V12.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBAD4A5 // fsub v5.4s, v5.4s, v26.4s
 	VFMLA	V22.S4, V5.S4, V13.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012ED // fmla v13.4s, v23.4s, v0.s[0]
 	FMOVQ	16(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBAD4C6 // fsub v6.4s, v6.4s, v26.4s
 	VFMLA	V22.S4, V6.S4, V14.S4
-	FMOVQ	80(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	80(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EE // fmla v14.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012EF // fmla v15.4s, v23.4s, v0.s[0]
 	FMOVQ	32(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBAD508 // fsub v8.4s, v8.4s, v26.4s
 	VFMLA	V22.S4, V8.S4, V16.S4
-	FMOVQ	96(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	96(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBAD529 // fsub v9.4s, v9.4s, v26.4s
 	VFMLA	V22.S4, V9.S4, V17.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F1 // fmla v17.4s, v23.4s, v0.s[0]
 	FMOVQ	48(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBAD54A // fsub v10.4s, v10.4s, v26.4s
 	VFMLA	V22.S4, V10.S4, V18.S4
-	FMOVQ	112(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	112(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F2 // fmla v18.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F3 // fmla v19.4s, v23.4s, v0.s[0]
 	ADD	$512, R2, R2
 	ADD	$128, R3, R3
@@ -1832,8 +3128,8 @@ block2:
 	VFMLA	V22.S4, V4.S4, V12.S4
 	WORD	$0x4EBAD4A5 // fsub v5.4s, v5.4s, v26.4s
 	VFMLA	V22.S4, V5.S4, V13.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012ED // fmla v13.4s, v23.4s, v0.s[1]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
@@ -1841,7 +3137,7 @@ block2:
 	VFMLA	V22.S4, V6.S4, V14.S4
 	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012EE // fmla v14.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012EF // fmla v15.4s, v23.4s, v0.s[1]
 	FMOVQ	16(R3), F20
@@ -1850,8 +3146,8 @@ block2:
 	VFMLA	V22.S4, V8.S4, V16.S4
 	WORD	$0x4EBAD529 // fsub v9.4s, v9.4s, v26.4s
 	VFMLA	V22.S4, V9.S4, V17.S4
-	FMOVQ	80(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	80(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F1 // fmla v17.4s, v23.4s, v0.s[1]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
@@ -1859,7 +3155,7 @@ block2:
 	VFMLA	V22.S4, V10.S4, V18.S4
 	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F2 // fmla v18.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F3 // fmla v19.4s, v23.4s, v0.s[1]
 	ADD	$512, R2, R2
@@ -2006,8 +3302,8 @@ block2:
 	VFMLA	V18.S4, V5.S4, V11.S4
 	WORD	$0x4EB6D4C6 // fsub v6.4s, v6.4s, v22.4s
 	VFMLA	V18.S4, V6.S4, V12.S4
-	FMOVQ	64(R3), F17
-	WORD	$0x0E217A33 // fcvtl v19.4s, v17.4h
+	FMOVQ	64(R3), F20
+	WORD	$0x0E217A93 // fcvtl v19.4s, v20.4h
 	WORD	$0x4F80126A // fmla v10.4s, v19.4s, v0.s[0]
 	WORD	$0x4FA0126B // fmla v11.4s, v19.4s, v0.s[1]
 	WORD	$0x4F81126C // fmla v12.4s, v19.4s, v1.s[0]
@@ -2018,7 +3314,7 @@ block2:
 	VFMLA	V18.S4, V8.S4, V14.S4
 	WORD	$0x4EB6D529 // fsub v9.4s, v9.4s, v22.4s
 	VFMLA	V18.S4, V9.S4, V15.S4
-	WORD	$0x4E217A33 // fcvtl2 v19.4s, v17.8h
+	WORD	$0x4E217A93 // fcvtl2 v19.4s, v20.8h
 	WORD	$0x4F80126D // fmla v13.4s, v19.4s, v0.s[0]
 	WORD	$0x4FA0126E // fmla v14.4s, v19.4s, v0.s[1]
 	WORD	$0x4F81126F // fmla v15.4s, v19.4s, v1.s[0]
@@ -2187,8 +3483,8 @@ block2:
 	VFMLA	V22.S4, V6.S4, V14.S4
 	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012ED // fmla v13.4s, v23.4s, v0.s[1]
 	WORD	$0x4F801AEE // fmla v14.4s, v23.4s, v0.s[2]
@@ -2202,7 +3498,7 @@ block2:
 	VFMLA	V22.S4, V10.S4, V18.S4
 	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F1 // fmla v17.4s, v23.4s, v0.s[1]
 	WORD	$0x4F801AF2 // fmla v18.4s, v23.4s, v0.s[2]
@@ -2235,6 +3531,698 @@ block2:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ41x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ41x5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V18.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V19.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	VMOV	V19.B16, V4.B16
+	VMOV	V19.B16, V5.B16
+	VMOV	V19.B16, V6.B16
+	VMOV	V19.B16, V7.B16
+	VMOV	V19.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB3D484 // fsub v4.4s, v4.4s, v19.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB3D4A5 // fsub v5.4s, v5.4s, v19.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB3D4C6 // fsub v6.4s, v6.4s, v19.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB3D4E7 // fsub v7.4s, v7.4s, v19.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB3D508 // fsub v8.4s, v8.4s, v19.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	FMOVD	64(R3), F17
+	WORD	$0x0E217A30 // fcvtl v16.4s, v17.4h
+	WORD	$0x4F801209 // fmla v9.4s, v16.4s, v0.s[0]
+	WORD	$0x4FA0120A // fmla v10.4s, v16.4s, v0.s[1]
+	WORD	$0x4F801A0B // fmla v11.4s, v16.4s, v0.s[2]
+	WORD	$0x4FA01A0C // fmla v12.4s, v16.4s, v0.s[3]
+	WORD	$0x4F81120D // fmla v13.4s, v16.4s, v1.s[0]
+	ADD	$512, R2, R2
+	ADD	$128, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ41x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ41x6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V20.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V21.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	VMOV	V21.B16, V4.B16
+	VMOV	V21.B16, V5.B16
+	VMOV	V21.B16, V6.B16
+	VMOV	V21.B16, V7.B16
+	VMOV	V21.B16, V8.B16
+	VMOV	V21.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB5D484 // fsub v4.4s, v4.4s, v21.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB5D4A5 // fsub v5.4s, v5.4s, v21.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB5D4C6 // fsub v6.4s, v6.4s, v21.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB5D4E7 // fsub v7.4s, v7.4s, v21.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB5D508 // fsub v8.4s, v8.4s, v21.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB5D529 // fsub v9.4s, v9.4s, v21.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	FMOVD	64(R3), F19
+	WORD	$0x0E217A72 // fcvtl v18.4s, v19.4h
+	WORD	$0x4F80124A // fmla v10.4s, v18.4s, v0.s[0]
+	WORD	$0x4FA0124B // fmla v11.4s, v18.4s, v0.s[1]
+	WORD	$0x4F801A4C // fmla v12.4s, v18.4s, v0.s[2]
+	WORD	$0x4FA01A4D // fmla v13.4s, v18.4s, v0.s[3]
+	WORD	$0x4F81124E // fmla v14.4s, v18.4s, v1.s[0]
+	WORD	$0x4FA1124F // fmla v15.4s, v18.4s, v1.s[1]
+	ADD	$512, R2, R2
+	ADD	$128, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ41x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ41x7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V22.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V23.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	VMOV	V23.B16, V4.B16
+	VMOV	V23.B16, V5.B16
+	VMOV	V23.B16, V6.B16
+	VMOV	V23.B16, V7.B16
+	VMOV	V23.B16, V8.B16
+	VMOV	V23.B16, V9.B16
+	VMOV	V23.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB7D484 // fsub v4.4s, v4.4s, v23.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB7D4A5 // fsub v5.4s, v5.4s, v23.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB7D4C6 // fsub v6.4s, v6.4s, v23.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB7D4E7 // fsub v7.4s, v7.4s, v23.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB7D508 // fsub v8.4s, v8.4s, v23.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB7D529 // fsub v9.4s, v9.4s, v23.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB7D54A // fsub v10.4s, v10.4s, v23.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	FMOVD	64(R3), F21
+	WORD	$0x0E217AB4 // fcvtl v20.4s, v21.4h
+	WORD	$0x4F80128B // fmla v11.4s, v20.4s, v0.s[0]
+	WORD	$0x4FA0128C // fmla v12.4s, v20.4s, v0.s[1]
+	WORD	$0x4F801A8D // fmla v13.4s, v20.4s, v0.s[2]
+	WORD	$0x4FA01A8E // fmla v14.4s, v20.4s, v0.s[3]
+	WORD	$0x4F81128F // fmla v15.4s, v20.4s, v1.s[0]
+	WORD	$0x4FA11290 // fmla v16.4s, v20.4s, v1.s[1]
+	WORD	$0x4F821291 // fmla v17.4s, v20.4s, v2.s[0]
+	ADD	$512, R2, R2
+	ADD	$128, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ41x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ41x8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V24.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V25.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	VMOV	V25.B16, V4.B16
+	VMOV	V25.B16, V5.B16
+	VMOV	V25.B16, V6.B16
+	VMOV	V25.B16, V7.B16
+	VMOV	V25.B16, V8.B16
+	VMOV	V25.B16, V9.B16
+	VMOV	V25.B16, V10.B16
+	VMOV	V25.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EB9D484 // fsub v4.4s, v4.4s, v25.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EB9D4A5 // fsub v5.4s, v5.4s, v25.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EB9D4C6 // fsub v6.4s, v6.4s, v25.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EB9D4E7 // fsub v7.4s, v7.4s, v25.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EB9D508 // fsub v8.4s, v8.4s, v25.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EB9D529 // fsub v9.4s, v9.4s, v25.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EB9D54A // fsub v10.4s, v10.4s, v25.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EB9D56B // fsub v11.4s, v11.4s, v25.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	FMOVD	64(R3), F23
+	WORD	$0x0E217AF6 // fcvtl v22.4s, v23.4h
+	WORD	$0x4F8012CC // fmla v12.4s, v22.4s, v0.s[0]
+	WORD	$0x4FA012CD // fmla v13.4s, v22.4s, v0.s[1]
+	WORD	$0x4F801ACE // fmla v14.4s, v22.4s, v0.s[2]
+	WORD	$0x4FA01ACF // fmla v15.4s, v22.4s, v0.s[3]
+	WORD	$0x4F8112D0 // fmla v16.4s, v22.4s, v1.s[0]
+	WORD	$0x4FA112D1 // fmla v17.4s, v22.4s, v1.s[1]
+	WORD	$0x4F811AD2 // fmla v18.4s, v22.4s, v1.s[2]
+	WORD	$0x4FA11AD3 // fmla v19.4s, v22.4s, v1.s[3]
+	ADD	$512, R2, R2
+	ADD	$128, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	CBNZ	R7, segment1
 	RET
 
@@ -3311,6 +5299,753 @@ block2:
 	CBNZ	R7, segment1
 	RET
 
+// func blocksQ50x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ50x5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V18.B16
+	VMOVI	$16, V19.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V20.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	VADD	V20.S4, V0.S4, V0.S4
+	VADD	V20.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$4, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	VBIT	V19.B16, V17.B16, V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$3, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$3, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB4D484 // fsub v4.4s, v4.4s, v20.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB4D4A5 // fsub v5.4s, v5.4s, v20.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB4D4C6 // fsub v6.4s, v6.4s, v20.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB4D4E7 // fsub v7.4s, v7.4s, v20.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB4D508 // fsub v8.4s, v8.4s, v20.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$640, R2, R2
+	ADD	$64, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ50x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ50x6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V20.B16
+	VMOVI	$16, V21.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V22.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	VADD	V22.S4, V0.S4, V0.S4
+	VADD	V22.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$4, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VBIT	V21.B16, V19.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$3, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$3, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB6D484 // fsub v4.4s, v4.4s, v22.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB6D4A5 // fsub v5.4s, v5.4s, v22.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB6D4C6 // fsub v6.4s, v6.4s, v22.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB6D4E7 // fsub v7.4s, v7.4s, v22.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB6D508 // fsub v8.4s, v8.4s, v22.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB6D529 // fsub v9.4s, v9.4s, v22.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$640, R2, R2
+	ADD	$64, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ50x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ50x7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V22.B16
+	VMOVI	$16, V23.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V24.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	VADD	V24.S4, V0.S4, V0.S4
+	VADD	V24.S4, V1.S4, V1.S4
+	VADD	V24.S4, V2.S4, V2.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V2.S[0], V10.S4
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$4, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	VBIT	V23.B16, V21.B16, V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$3, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$3, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB8D484 // fsub v4.4s, v4.4s, v24.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB8D4A5 // fsub v5.4s, v5.4s, v24.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB8D4C6 // fsub v6.4s, v6.4s, v24.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB8D4E7 // fsub v7.4s, v7.4s, v24.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB8D508 // fsub v8.4s, v8.4s, v24.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB8D529 // fsub v9.4s, v9.4s, v24.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB8D54A // fsub v10.4s, v10.4s, v24.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$640, R2, R2
+	ADD	$64, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ50x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ50x8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V24.B16
+	VMOVI	$16, V25.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V26.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	VADD	V26.S4, V0.S4, V0.S4
+	VADD	V26.S4, V1.S4, V1.S4
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V1.S[2], V10.S4
+	VDUP	V1.S[3], V11.S4
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$4, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VBIT	V25.B16, V23.B16, V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$3, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$3, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EBAD484 // fsub v4.4s, v4.4s, v26.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EBAD4A5 // fsub v5.4s, v5.4s, v26.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EBAD4C6 // fsub v6.4s, v6.4s, v26.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EBAD508 // fsub v8.4s, v8.4s, v26.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EBAD529 // fsub v9.4s, v9.4s, v26.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EBAD54A // fsub v10.4s, v10.4s, v26.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$640, R2, R2
+	ADD	$64, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
+	CBNZ	R7, segment1
+	RET
+
 // func blocksQ51x1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
 TEXT ·blocksQ51x1NEON(SB), NOSPLIT, $0-72
 	MOVD	y+0(FP), R0
@@ -3650,49 +6385,49 @@ block2:
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBBD484 // fsub v4.4s, v4.4s, v27.4s
 	VFMLA	V22.S4, V4.S4, V12.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBBD4A5 // fsub v5.4s, v5.4s, v27.4s
 	VFMLA	V22.S4, V5.S4, V13.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012ED // fmla v13.4s, v23.4s, v0.s[0]
 	FMOVQ	16(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBBD4C6 // fsub v6.4s, v6.4s, v27.4s
 	VFMLA	V22.S4, V6.S4, V14.S4
-	FMOVQ	80(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	80(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EE // fmla v14.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBBD4E7 // fsub v7.4s, v7.4s, v27.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012EF // fmla v15.4s, v23.4s, v0.s[0]
 	FMOVQ	32(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBBD508 // fsub v8.4s, v8.4s, v27.4s
 	VFMLA	V22.S4, V8.S4, V16.S4
-	FMOVQ	96(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	96(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBBD529 // fsub v9.4s, v9.4s, v27.4s
 	VFMLA	V22.S4, V9.S4, V17.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F1 // fmla v17.4s, v23.4s, v0.s[0]
 	FMOVQ	48(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4EBBD54A // fsub v10.4s, v10.4s, v27.4s
 	VFMLA	V22.S4, V10.S4, V18.S4
-	FMOVQ	112(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	112(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F2 // fmla v18.4s, v23.4s, v0.s[0]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4EBBD56B // fsub v11.4s, v11.4s, v27.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F3 // fmla v19.4s, v23.4s, v0.s[0]
 	ADD	$640, R2, R2
 	ADD	$128, R3, R3
@@ -3949,8 +6684,8 @@ block2:
 	VFMLA	V22.S4, V4.S4, V12.S4
 	WORD	$0x4EBBD4A5 // fsub v5.4s, v5.4s, v27.4s
 	VFMLA	V22.S4, V5.S4, V13.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012ED // fmla v13.4s, v23.4s, v0.s[1]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
@@ -3958,7 +6693,7 @@ block2:
 	VFMLA	V22.S4, V6.S4, V14.S4
 	WORD	$0x4EBBD4E7 // fsub v7.4s, v7.4s, v27.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012EE // fmla v14.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012EF // fmla v15.4s, v23.4s, v0.s[1]
 	FMOVQ	16(R3), F20
@@ -3967,8 +6702,8 @@ block2:
 	VFMLA	V22.S4, V8.S4, V16.S4
 	WORD	$0x4EBBD529 // fsub v9.4s, v9.4s, v27.4s
 	VFMLA	V22.S4, V9.S4, V17.S4
-	FMOVQ	80(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	80(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F1 // fmla v17.4s, v23.4s, v0.s[1]
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
@@ -3976,7 +6711,7 @@ block2:
 	VFMLA	V22.S4, V10.S4, V18.S4
 	WORD	$0x4EBBD56B // fsub v11.4s, v11.4s, v27.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F2 // fmla v18.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F3 // fmla v19.4s, v23.4s, v0.s[1]
 	ADD	$640, R2, R2
@@ -4162,8 +6897,8 @@ block2:
 	VFMLA	V18.S4, V5.S4, V11.S4
 	WORD	$0x4EB7D4C6 // fsub v6.4s, v6.4s, v23.4s
 	VFMLA	V18.S4, V6.S4, V12.S4
-	FMOVQ	64(R3), F17
-	WORD	$0x0E217A33 // fcvtl v19.4s, v17.4h
+	FMOVQ	64(R3), F20
+	WORD	$0x0E217A93 // fcvtl v19.4s, v20.4h
 	WORD	$0x4F80126A // fmla v10.4s, v19.4s, v0.s[0]
 	WORD	$0x4FA0126B // fmla v11.4s, v19.4s, v0.s[1]
 	WORD	$0x4F81126C // fmla v12.4s, v19.4s, v1.s[0]
@@ -4174,7 +6909,7 @@ block2:
 	VFMLA	V18.S4, V8.S4, V14.S4
 	WORD	$0x4EB7D529 // fsub v9.4s, v9.4s, v23.4s
 	VFMLA	V18.S4, V9.S4, V15.S4
-	WORD	$0x4E217A33 // fcvtl2 v19.4s, v17.8h
+	WORD	$0x4E217A93 // fcvtl2 v19.4s, v20.8h
 	WORD	$0x4F80126D // fmla v13.4s, v19.4s, v0.s[0]
 	WORD	$0x4FA0126E // fmla v14.4s, v19.4s, v0.s[1]
 	WORD	$0x4F81126F // fmla v15.4s, v19.4s, v1.s[0]
@@ -4382,8 +7117,8 @@ block2:
 	VFMLA	V22.S4, V6.S4, V14.S4
 	WORD	$0x4EBBD4E7 // fsub v7.4s, v7.4s, v27.4s
 	VFMLA	V22.S4, V7.S4, V15.S4
-	FMOVQ	64(R3), F21
-	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	FMOVQ	64(R3), F24
+	WORD	$0x0E217B17 // fcvtl v23.4s, v24.4h
 	WORD	$0x4F8012EC // fmla v12.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012ED // fmla v13.4s, v23.4s, v0.s[1]
 	WORD	$0x4F801AEE // fmla v14.4s, v23.4s, v0.s[2]
@@ -4397,7 +7132,7 @@ block2:
 	VFMLA	V22.S4, V10.S4, V18.S4
 	WORD	$0x4EBBD56B // fsub v11.4s, v11.4s, v27.4s
 	VFMLA	V22.S4, V11.S4, V19.S4
-	WORD	$0x4E217AB7 // fcvtl2 v23.4s, v21.8h
+	WORD	$0x4E217B17 // fcvtl2 v23.4s, v24.8h
 	WORD	$0x4F8012F0 // fmla v16.4s, v23.4s, v0.s[0]
 	WORD	$0x4FA012F1 // fmla v17.4s, v23.4s, v0.s[1]
 	WORD	$0x4F801AF2 // fmla v18.4s, v23.4s, v0.s[2]
@@ -4430,6 +7165,778 @@ block2:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ51x5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ51x5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V18.B16
+	VMOVI	$16, V19.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V20.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	VMOV	V20.B16, V4.B16
+	VMOV	V20.B16, V5.B16
+	VMOV	V20.B16, V6.B16
+	VMOV	V20.B16, V7.B16
+	VMOV	V20.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$4, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	VBIT	V19.B16, V17.B16, V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$3, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	512(R2), F17
+	VSHL	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	VUSHR	$3, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB4D484 // fsub v4.4s, v4.4s, v20.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB4D4A5 // fsub v5.4s, v5.4s, v20.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB4D4C6 // fsub v6.4s, v6.4s, v20.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB4D4E7 // fsub v7.4s, v7.4s, v20.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB4D508 // fsub v8.4s, v8.4s, v20.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	FMOVD	64(R3), F17
+	WORD	$0x0E217A30 // fcvtl v16.4s, v17.4h
+	WORD	$0x4F801209 // fmla v9.4s, v16.4s, v0.s[0]
+	WORD	$0x4FA0120A // fmla v10.4s, v16.4s, v0.s[1]
+	WORD	$0x4F801A0B // fmla v11.4s, v16.4s, v0.s[2]
+	WORD	$0x4FA01A0C // fmla v12.4s, v16.4s, v0.s[3]
+	WORD	$0x4F81120D // fmla v13.4s, v16.4s, v1.s[0]
+	ADD	$640, R2, R2
+	ADD	$128, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ51x6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ51x6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V20.B16
+	VMOVI	$16, V21.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V22.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	VMOV	V22.B16, V4.B16
+	VMOV	V22.B16, V5.B16
+	VMOV	V22.B16, V6.B16
+	VMOV	V22.B16, V7.B16
+	VMOV	V22.B16, V8.B16
+	VMOV	V22.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$4, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VBIT	V21.B16, V19.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$3, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	512(R2), F19
+	VSHL	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VUSHR	$3, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB6D484 // fsub v4.4s, v4.4s, v22.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB6D4A5 // fsub v5.4s, v5.4s, v22.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB6D4C6 // fsub v6.4s, v6.4s, v22.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB6D4E7 // fsub v7.4s, v7.4s, v22.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB6D508 // fsub v8.4s, v8.4s, v22.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB6D529 // fsub v9.4s, v9.4s, v22.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	FMOVD	64(R3), F19
+	WORD	$0x0E217A72 // fcvtl v18.4s, v19.4h
+	WORD	$0x4F80124A // fmla v10.4s, v18.4s, v0.s[0]
+	WORD	$0x4FA0124B // fmla v11.4s, v18.4s, v0.s[1]
+	WORD	$0x4F801A4C // fmla v12.4s, v18.4s, v0.s[2]
+	WORD	$0x4FA01A4D // fmla v13.4s, v18.4s, v0.s[3]
+	WORD	$0x4F81124E // fmla v14.4s, v18.4s, v1.s[0]
+	WORD	$0x4FA1124F // fmla v15.4s, v18.4s, v1.s[1]
+	ADD	$640, R2, R2
+	ADD	$128, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ51x7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ51x7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V22.B16
+	VMOVI	$16, V23.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V24.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	VMOV	V24.B16, V4.B16
+	VMOV	V24.B16, V5.B16
+	VMOV	V24.B16, V6.B16
+	VMOV	V24.B16, V7.B16
+	VMOV	V24.B16, V8.B16
+	VMOV	V24.B16, V9.B16
+	VMOV	V24.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$4, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	VBIT	V23.B16, V21.B16, V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$3, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	512(R2), F21
+	VSHL	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	VUSHR	$3, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB8D484 // fsub v4.4s, v4.4s, v24.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB8D4A5 // fsub v5.4s, v5.4s, v24.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB8D4C6 // fsub v6.4s, v6.4s, v24.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB8D4E7 // fsub v7.4s, v7.4s, v24.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB8D508 // fsub v8.4s, v8.4s, v24.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB8D529 // fsub v9.4s, v9.4s, v24.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB8D54A // fsub v10.4s, v10.4s, v24.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	FMOVD	64(R3), F21
+	WORD	$0x0E217AB4 // fcvtl v20.4s, v21.4h
+	WORD	$0x4F80128B // fmla v11.4s, v20.4s, v0.s[0]
+	WORD	$0x4FA0128C // fmla v12.4s, v20.4s, v0.s[1]
+	WORD	$0x4F801A8D // fmla v13.4s, v20.4s, v0.s[2]
+	WORD	$0x4FA01A8E // fmla v14.4s, v20.4s, v0.s[3]
+	WORD	$0x4F81128F // fmla v15.4s, v20.4s, v1.s[0]
+	WORD	$0x4FA11290 // fmla v16.4s, v20.4s, v1.s[1]
+	WORD	$0x4F821291 // fmla v17.4s, v20.4s, v2.s[0]
+	ADD	$640, R2, R2
+	ADD	$128, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksQ51x8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksQ51x8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V24.B16
+	VMOVI	$16, V25.B16
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V26.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	VMOV	V26.B16, V4.B16
+	VMOV	V26.B16, V5.B16
+	VMOV	V26.B16, V6.B16
+	VMOV	V26.B16, V7.B16
+	VMOV	V26.B16, V8.B16
+	VMOV	V26.B16, V9.B16
+	VMOV	V26.B16, V10.B16
+	VMOV	V26.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$4, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VBIT	V25.B16, V23.B16, V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$3, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	512(R2), F23
+	VSHL	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VUSHR	$3, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EBAD484 // fsub v4.4s, v4.4s, v26.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EBAD4A5 // fsub v5.4s, v5.4s, v26.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EBAD4C6 // fsub v6.4s, v6.4s, v26.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EBAD508 // fsub v8.4s, v8.4s, v26.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EBAD529 // fsub v9.4s, v9.4s, v26.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EBAD54A // fsub v10.4s, v10.4s, v26.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	FMOVD	64(R3), F23
+	WORD	$0x0E217AF6 // fcvtl v22.4s, v23.4h
+	WORD	$0x4F8012CC // fmla v12.4s, v22.4s, v0.s[0]
+	WORD	$0x4FA012CD // fmla v13.4s, v22.4s, v0.s[1]
+	WORD	$0x4F801ACE // fmla v14.4s, v22.4s, v0.s[2]
+	WORD	$0x4FA01ACF // fmla v15.4s, v22.4s, v0.s[3]
+	WORD	$0x4F8112D0 // fmla v16.4s, v22.4s, v1.s[0]
+	WORD	$0x4FA112D1 // fmla v17.4s, v22.4s, v1.s[1]
+	WORD	$0x4F811AD2 // fmla v18.4s, v22.4s, v1.s[2]
+	WORD	$0x4FA11AD3 // fmla v19.4s, v22.4s, v1.s[3]
+	ADD	$640, R2, R2
+	ADD	$128, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	CBNZ	R7, segment1
 	RET
 
@@ -5329,5 +8836,702 @@ block2:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksIQ4NLx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksIQ4NLx5NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V18.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V19.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V19.D[1]
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V20.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+block2:
+	VMOV	V20.B16, V4.B16
+	VMOV	V20.B16, V5.B16
+	VMOV	V20.B16, V6.B16
+	VMOV	V20.B16, V7.B16
+	VMOV	V20.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4EB4D484 // fsub v4.4s, v4.4s, v20.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4EB4D4A5 // fsub v5.4s, v5.4s, v20.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4EB4D4C6 // fsub v6.4s, v6.4s, v20.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4EB4D4E7 // fsub v7.4s, v7.4s, v20.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4EB4D508 // fsub v8.4s, v8.4s, v20.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$160, R4, R4
+	ADD	$20, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksIQ4NLx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksIQ4NLx6NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V20.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V21.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V21.D[1]
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V22.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+block2:
+	VMOV	V22.B16, V4.B16
+	VMOV	V22.B16, V5.B16
+	VMOV	V22.B16, V6.B16
+	VMOV	V22.B16, V7.B16
+	VMOV	V22.B16, V8.B16
+	VMOV	V22.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4EB6D484 // fsub v4.4s, v4.4s, v22.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4EB6D4A5 // fsub v5.4s, v5.4s, v22.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4EB6D4C6 // fsub v6.4s, v6.4s, v22.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4EB6D4E7 // fsub v7.4s, v7.4s, v22.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4EB6D508 // fsub v8.4s, v8.4s, v22.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4EB6D529 // fsub v9.4s, v9.4s, v22.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$192, R4, R4
+	ADD	$24, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksIQ4NLx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksIQ4NLx7NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V22.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V23.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V23.D[1]
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V24.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+block2:
+	VMOV	V24.B16, V4.B16
+	VMOV	V24.B16, V5.B16
+	VMOV	V24.B16, V6.B16
+	VMOV	V24.B16, V7.B16
+	VMOV	V24.B16, V8.B16
+	VMOV	V24.B16, V9.B16
+	VMOV	V24.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4EB8D484 // fsub v4.4s, v4.4s, v24.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4EB8D4A5 // fsub v5.4s, v5.4s, v24.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4EB8D4C6 // fsub v6.4s, v6.4s, v24.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4EB8D4E7 // fsub v7.4s, v7.4s, v24.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4EB8D508 // fsub v8.4s, v8.4s, v24.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4EB8D529 // fsub v9.4s, v9.4s, v24.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4EB8D54A // fsub v10.4s, v10.4s, v24.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$224, R4, R4
+	ADD	$28, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	CBNZ	R7, segment1
+	RET
+
+// func blocksIQ4NLx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, blocks, segmentBlocks uint64)
+TEXT ·blocksIQ4NLx8NEON(SB), NOSPLIT, $0-72
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	blocks+56(FP), R7
+	MOVD	segmentBlocks+64(FP), R8
+	VMOVI	$15, V24.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V25.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V25.D[1]
+	MOVW	$0x4B400000, R15
+	VDUP	R15, V26.S4
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+block2:
+	VMOV	V26.B16, V4.B16
+	VMOV	V26.B16, V5.B16
+	VMOV	V26.B16, V6.B16
+	VMOV	V26.B16, V7.B16
+	VMOV	V26.B16, V8.B16
+	VMOV	V26.B16, V9.B16
+	VMOV	V26.B16, V10.B16
+	VMOV	V26.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4EBAD484 // fsub v4.4s, v4.4s, v26.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4EBAD4A5 // fsub v5.4s, v5.4s, v26.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4EBAD4C6 // fsub v6.4s, v6.4s, v26.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4EBAD4E7 // fsub v7.4s, v7.4s, v26.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4EBAD508 // fsub v8.4s, v8.4s, v26.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4EBAD529 // fsub v9.4s, v9.4s, v26.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4EBAD54A // fsub v10.4s, v10.4s, v26.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4EBAD56B // fsub v11.4s, v11.4s, v26.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$512, R2, R2
+	ADD	$64, R3, R3
+	ADD	$256, R4, R4
+	ADD	$32, R5, R5
+	SUBS	$1, R9, R9
+	BNE	block2
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	CBNZ	R7, segment1
 	RET

@@ -16,6 +16,18 @@ func floatsF32x3NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segm
 // floatsF32x4NEON adds the products of 16 rows of F32 weights and 4 activation rows to y.
 func floatsF32x4NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 
+// floatsF32x5NEON adds the products of 8 rows of F32 weights and 5 activation rows to y.
+func floatsF32x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF32x6NEON adds the products of 8 rows of F32 weights and 6 activation rows to y.
+func floatsF32x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF32x7NEON adds the products of 8 rows of F32 weights and 7 activation rows to y.
+func floatsF32x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF32x8NEON adds the products of 8 rows of F32 weights and 8 activation rows to y.
+func floatsF32x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
 // floatsF16x1NEON adds the products of 32 rows of F16 weights and 1 activation rows to y.
 func floatsF16x1NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 
@@ -28,6 +40,18 @@ func floatsF16x3NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segm
 // floatsF16x4NEON adds the products of 16 rows of F16 weights and 4 activation rows to y.
 func floatsF16x4NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 
+// floatsF16x5NEON adds the products of 8 rows of F16 weights and 5 activation rows to y.
+func floatsF16x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF16x6NEON adds the products of 8 rows of F16 weights and 6 activation rows to y.
+func floatsF16x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF16x7NEON adds the products of 8 rows of F16 weights and 7 activation rows to y.
+func floatsF16x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsF16x8NEON adds the products of 8 rows of F16 weights and 8 activation rows to y.
+func floatsF16x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
 // floatsBF16x1NEON adds the products of 32 rows of BF16 weights and 1 activation rows to y.
 func floatsBF16x1NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 
@@ -39,3 +63,15 @@ func floatsBF16x3NEON(y *float32, yStride uint64, w *byte, x *float32, cols, seg
 
 // floatsBF16x4NEON adds the products of 16 rows of BF16 weights and 4 activation rows to y.
 func floatsBF16x4NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsBF16x5NEON adds the products of 8 rows of BF16 weights and 5 activation rows to y.
+func floatsBF16x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsBF16x6NEON adds the products of 8 rows of BF16 weights and 6 activation rows to y.
+func floatsBF16x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsBF16x7NEON adds the products of 8 rows of BF16 weights and 7 activation rows to y.
+func floatsBF16x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+
+// floatsBF16x8NEON adds the products of 8 rows of BF16 weights and 8 activation rows to y.
+func floatsBF16x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)

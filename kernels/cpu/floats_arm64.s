@@ -735,6 +735,627 @@ end4:
 	CBNZ	R7, segment1
 	RET
 
+// func floatsF32x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF32x5NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F10
+	FMOVQ	16(R4), F11
+	FMOVQ	32(R4), F12
+	FMOVQ	48(R4), F13
+	FMOVQ	64(R4), F14
+	FLDPQ	0(R2), (F15, F16)
+	WORD	$0x4F8A11E0 // fmla v0.4s, v15.4s, v10.s[0]
+	WORD	$0x4FAA11E1 // fmla v1.4s, v15.4s, v10.s[1]
+	WORD	$0x4F8A19E2 // fmla v2.4s, v15.4s, v10.s[2]
+	WORD	$0x4FAA19E3 // fmla v3.4s, v15.4s, v10.s[3]
+	WORD	$0x4F8B11E4 // fmla v4.4s, v15.4s, v11.s[0]
+	WORD	$0x4F8A1205 // fmla v5.4s, v16.4s, v10.s[0]
+	WORD	$0x4FAA1206 // fmla v6.4s, v16.4s, v10.s[1]
+	WORD	$0x4F8A1A07 // fmla v7.4s, v16.4s, v10.s[2]
+	WORD	$0x4FAA1A08 // fmla v8.4s, v16.4s, v10.s[3]
+	WORD	$0x4F8B1209 // fmla v9.4s, v16.4s, v11.s[0]
+	FLDPQ	128(R2), (F15, F16)
+	WORD	$0x4FAB11E0 // fmla v0.4s, v15.4s, v11.s[1]
+	WORD	$0x4F8B19E1 // fmla v1.4s, v15.4s, v11.s[2]
+	WORD	$0x4FAB19E2 // fmla v2.4s, v15.4s, v11.s[3]
+	WORD	$0x4F8C11E3 // fmla v3.4s, v15.4s, v12.s[0]
+	WORD	$0x4FAC11E4 // fmla v4.4s, v15.4s, v12.s[1]
+	WORD	$0x4FAB1205 // fmla v5.4s, v16.4s, v11.s[1]
+	WORD	$0x4F8B1A06 // fmla v6.4s, v16.4s, v11.s[2]
+	WORD	$0x4FAB1A07 // fmla v7.4s, v16.4s, v11.s[3]
+	WORD	$0x4F8C1208 // fmla v8.4s, v16.4s, v12.s[0]
+	WORD	$0x4FAC1209 // fmla v9.4s, v16.4s, v12.s[1]
+	FLDPQ	256(R2), (F15, F16)
+	WORD	$0x4F8C19E0 // fmla v0.4s, v15.4s, v12.s[2]
+	WORD	$0x4FAC19E1 // fmla v1.4s, v15.4s, v12.s[3]
+	WORD	$0x4F8D11E2 // fmla v2.4s, v15.4s, v13.s[0]
+	WORD	$0x4FAD11E3 // fmla v3.4s, v15.4s, v13.s[1]
+	WORD	$0x4F8D19E4 // fmla v4.4s, v15.4s, v13.s[2]
+	WORD	$0x4F8C1A05 // fmla v5.4s, v16.4s, v12.s[2]
+	WORD	$0x4FAC1A06 // fmla v6.4s, v16.4s, v12.s[3]
+	WORD	$0x4F8D1207 // fmla v7.4s, v16.4s, v13.s[0]
+	WORD	$0x4FAD1208 // fmla v8.4s, v16.4s, v13.s[1]
+	WORD	$0x4F8D1A09 // fmla v9.4s, v16.4s, v13.s[2]
+	FLDPQ	384(R2), (F15, F16)
+	WORD	$0x4FAD19E0 // fmla v0.4s, v15.4s, v13.s[3]
+	WORD	$0x4F8E11E1 // fmla v1.4s, v15.4s, v14.s[0]
+	WORD	$0x4FAE11E2 // fmla v2.4s, v15.4s, v14.s[1]
+	WORD	$0x4F8E19E3 // fmla v3.4s, v15.4s, v14.s[2]
+	WORD	$0x4FAE19E4 // fmla v4.4s, v15.4s, v14.s[3]
+	WORD	$0x4FAD1A05 // fmla v5.4s, v16.4s, v13.s[3]
+	WORD	$0x4F8E1206 // fmla v6.4s, v16.4s, v14.s[0]
+	WORD	$0x4FAE1207 // fmla v7.4s, v16.4s, v14.s[1]
+	WORD	$0x4F8E1A08 // fmla v8.4s, v16.4s, v14.s[2]
+	WORD	$0x4FAE1A09 // fmla v9.4s, v16.4s, v14.s[3]
+	ADD	$512, R2, R2
+	ADD	$80, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F10
+	FMOVS	16(R4), F11
+	FLDPQ	0(R2), (F15, F16)
+	WORD	$0x4F8A11E0 // fmla v0.4s, v15.4s, v10.s[0]
+	WORD	$0x4FAA11E1 // fmla v1.4s, v15.4s, v10.s[1]
+	WORD	$0x4F8A19E2 // fmla v2.4s, v15.4s, v10.s[2]
+	WORD	$0x4FAA19E3 // fmla v3.4s, v15.4s, v10.s[3]
+	WORD	$0x4F8B11E4 // fmla v4.4s, v15.4s, v11.s[0]
+	WORD	$0x4F8A1205 // fmla v5.4s, v16.4s, v10.s[0]
+	WORD	$0x4FAA1206 // fmla v6.4s, v16.4s, v10.s[1]
+	WORD	$0x4F8A1A07 // fmla v7.4s, v16.4s, v10.s[2]
+	WORD	$0x4FAA1A08 // fmla v8.4s, v16.4s, v10.s[3]
+	WORD	$0x4F8B1209 // fmla v9.4s, v16.4s, v11.s[0]
+	ADD	$128, R2, R2
+	ADD	$20, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E20D5EF // fadd v15.4s, v15.4s, v0.4s
+	WORD	$0x4E25D610 // fadd v16.4s, v16.4s, v5.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E21D5EF // fadd v15.4s, v15.4s, v1.4s
+	WORD	$0x4E26D610 // fadd v16.4s, v16.4s, v6.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E22D5EF // fadd v15.4s, v15.4s, v2.4s
+	WORD	$0x4E27D610 // fadd v16.4s, v16.4s, v7.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E23D5EF // fadd v15.4s, v15.4s, v3.4s
+	WORD	$0x4E28D610 // fadd v16.4s, v16.4s, v8.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E24D5EF // fadd v15.4s, v15.4s, v4.4s
+	WORD	$0x4E29D610 // fadd v16.4s, v16.4s, v9.4s
+	FSTPQ	(F15, F16), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF32x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF32x6NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F12
+	FMOVQ	16(R4), F13
+	FMOVQ	32(R4), F14
+	FMOVQ	48(R4), F15
+	FMOVQ	64(R4), F16
+	FMOVQ	80(R4), F17
+	FLDPQ	0(R2), (F18, F19)
+	WORD	$0x4F8C1240 // fmla v0.4s, v18.4s, v12.s[0]
+	WORD	$0x4FAC1241 // fmla v1.4s, v18.4s, v12.s[1]
+	WORD	$0x4F8C1A42 // fmla v2.4s, v18.4s, v12.s[2]
+	WORD	$0x4FAC1A43 // fmla v3.4s, v18.4s, v12.s[3]
+	WORD	$0x4F8D1244 // fmla v4.4s, v18.4s, v13.s[0]
+	WORD	$0x4FAD1245 // fmla v5.4s, v18.4s, v13.s[1]
+	WORD	$0x4F8C1266 // fmla v6.4s, v19.4s, v12.s[0]
+	WORD	$0x4FAC1267 // fmla v7.4s, v19.4s, v12.s[1]
+	WORD	$0x4F8C1A68 // fmla v8.4s, v19.4s, v12.s[2]
+	WORD	$0x4FAC1A69 // fmla v9.4s, v19.4s, v12.s[3]
+	WORD	$0x4F8D126A // fmla v10.4s, v19.4s, v13.s[0]
+	WORD	$0x4FAD126B // fmla v11.4s, v19.4s, v13.s[1]
+	FLDPQ	128(R2), (F18, F19)
+	WORD	$0x4F8D1A40 // fmla v0.4s, v18.4s, v13.s[2]
+	WORD	$0x4FAD1A41 // fmla v1.4s, v18.4s, v13.s[3]
+	WORD	$0x4F8E1242 // fmla v2.4s, v18.4s, v14.s[0]
+	WORD	$0x4FAE1243 // fmla v3.4s, v18.4s, v14.s[1]
+	WORD	$0x4F8E1A44 // fmla v4.4s, v18.4s, v14.s[2]
+	WORD	$0x4FAE1A45 // fmla v5.4s, v18.4s, v14.s[3]
+	WORD	$0x4F8D1A66 // fmla v6.4s, v19.4s, v13.s[2]
+	WORD	$0x4FAD1A67 // fmla v7.4s, v19.4s, v13.s[3]
+	WORD	$0x4F8E1268 // fmla v8.4s, v19.4s, v14.s[0]
+	WORD	$0x4FAE1269 // fmla v9.4s, v19.4s, v14.s[1]
+	WORD	$0x4F8E1A6A // fmla v10.4s, v19.4s, v14.s[2]
+	WORD	$0x4FAE1A6B // fmla v11.4s, v19.4s, v14.s[3]
+	FLDPQ	256(R2), (F18, F19)
+	WORD	$0x4F8F1240 // fmla v0.4s, v18.4s, v15.s[0]
+	WORD	$0x4FAF1241 // fmla v1.4s, v18.4s, v15.s[1]
+	WORD	$0x4F8F1A42 // fmla v2.4s, v18.4s, v15.s[2]
+	WORD	$0x4FAF1A43 // fmla v3.4s, v18.4s, v15.s[3]
+	WORD	$0x4F901244 // fmla v4.4s, v18.4s, v16.s[0]
+	WORD	$0x4FB01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD	$0x4F8F1266 // fmla v6.4s, v19.4s, v15.s[0]
+	WORD	$0x4FAF1267 // fmla v7.4s, v19.4s, v15.s[1]
+	WORD	$0x4F8F1A68 // fmla v8.4s, v19.4s, v15.s[2]
+	WORD	$0x4FAF1A69 // fmla v9.4s, v19.4s, v15.s[3]
+	WORD	$0x4F90126A // fmla v10.4s, v19.4s, v16.s[0]
+	WORD	$0x4FB0126B // fmla v11.4s, v19.4s, v16.s[1]
+	FLDPQ	384(R2), (F18, F19)
+	WORD	$0x4F901A40 // fmla v0.4s, v18.4s, v16.s[2]
+	WORD	$0x4FB01A41 // fmla v1.4s, v18.4s, v16.s[3]
+	WORD	$0x4F911242 // fmla v2.4s, v18.4s, v17.s[0]
+	WORD	$0x4FB11243 // fmla v3.4s, v18.4s, v17.s[1]
+	WORD	$0x4F911A44 // fmla v4.4s, v18.4s, v17.s[2]
+	WORD	$0x4FB11A45 // fmla v5.4s, v18.4s, v17.s[3]
+	WORD	$0x4F901A66 // fmla v6.4s, v19.4s, v16.s[2]
+	WORD	$0x4FB01A67 // fmla v7.4s, v19.4s, v16.s[3]
+	WORD	$0x4F911268 // fmla v8.4s, v19.4s, v17.s[0]
+	WORD	$0x4FB11269 // fmla v9.4s, v19.4s, v17.s[1]
+	WORD	$0x4F911A6A // fmla v10.4s, v19.4s, v17.s[2]
+	WORD	$0x4FB11A6B // fmla v11.4s, v19.4s, v17.s[3]
+	ADD	$512, R2, R2
+	ADD	$96, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F12
+	FMOVD	16(R4), F13
+	FLDPQ	0(R2), (F18, F19)
+	WORD	$0x4F8C1240 // fmla v0.4s, v18.4s, v12.s[0]
+	WORD	$0x4FAC1241 // fmla v1.4s, v18.4s, v12.s[1]
+	WORD	$0x4F8C1A42 // fmla v2.4s, v18.4s, v12.s[2]
+	WORD	$0x4FAC1A43 // fmla v3.4s, v18.4s, v12.s[3]
+	WORD	$0x4F8D1244 // fmla v4.4s, v18.4s, v13.s[0]
+	WORD	$0x4FAD1245 // fmla v5.4s, v18.4s, v13.s[1]
+	WORD	$0x4F8C1266 // fmla v6.4s, v19.4s, v12.s[0]
+	WORD	$0x4FAC1267 // fmla v7.4s, v19.4s, v12.s[1]
+	WORD	$0x4F8C1A68 // fmla v8.4s, v19.4s, v12.s[2]
+	WORD	$0x4FAC1A69 // fmla v9.4s, v19.4s, v12.s[3]
+	WORD	$0x4F8D126A // fmla v10.4s, v19.4s, v13.s[0]
+	WORD	$0x4FAD126B // fmla v11.4s, v19.4s, v13.s[1]
+	ADD	$128, R2, R2
+	ADD	$24, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E20D652 // fadd v18.4s, v18.4s, v0.4s
+	WORD	$0x4E26D673 // fadd v19.4s, v19.4s, v6.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E21D652 // fadd v18.4s, v18.4s, v1.4s
+	WORD	$0x4E27D673 // fadd v19.4s, v19.4s, v7.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E22D652 // fadd v18.4s, v18.4s, v2.4s
+	WORD	$0x4E28D673 // fadd v19.4s, v19.4s, v8.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E23D652 // fadd v18.4s, v18.4s, v3.4s
+	WORD	$0x4E29D673 // fadd v19.4s, v19.4s, v9.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E24D652 // fadd v18.4s, v18.4s, v4.4s
+	WORD	$0x4E2AD673 // fadd v19.4s, v19.4s, v10.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E25D652 // fadd v18.4s, v18.4s, v5.4s
+	WORD	$0x4E2BD673 // fadd v19.4s, v19.4s, v11.4s
+	FSTPQ	(F18, F19), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF32x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF32x7NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F14
+	FMOVQ	16(R4), F15
+	FMOVQ	32(R4), F16
+	FMOVQ	48(R4), F17
+	FMOVQ	64(R4), F18
+	FMOVQ	80(R4), F19
+	FMOVQ	96(R4), F20
+	FLDPQ	0(R2), (F21, F22)
+	WORD	$0x4F8E12A0 // fmla v0.4s, v21.4s, v14.s[0]
+	WORD	$0x4FAE12A1 // fmla v1.4s, v21.4s, v14.s[1]
+	WORD	$0x4F8E1AA2 // fmla v2.4s, v21.4s, v14.s[2]
+	WORD	$0x4FAE1AA3 // fmla v3.4s, v21.4s, v14.s[3]
+	WORD	$0x4F8F12A4 // fmla v4.4s, v21.4s, v15.s[0]
+	WORD	$0x4FAF12A5 // fmla v5.4s, v21.4s, v15.s[1]
+	WORD	$0x4F8F1AA6 // fmla v6.4s, v21.4s, v15.s[2]
+	WORD	$0x4F8E12C7 // fmla v7.4s, v22.4s, v14.s[0]
+	WORD	$0x4FAE12C8 // fmla v8.4s, v22.4s, v14.s[1]
+	WORD	$0x4F8E1AC9 // fmla v9.4s, v22.4s, v14.s[2]
+	WORD	$0x4FAE1ACA // fmla v10.4s, v22.4s, v14.s[3]
+	WORD	$0x4F8F12CB // fmla v11.4s, v22.4s, v15.s[0]
+	WORD	$0x4FAF12CC // fmla v12.4s, v22.4s, v15.s[1]
+	WORD	$0x4F8F1ACD // fmla v13.4s, v22.4s, v15.s[2]
+	FLDPQ	128(R2), (F21, F22)
+	WORD	$0x4FAF1AA0 // fmla v0.4s, v21.4s, v15.s[3]
+	WORD	$0x4F9012A1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD	$0x4FB012A2 // fmla v2.4s, v21.4s, v16.s[1]
+	WORD	$0x4F901AA3 // fmla v3.4s, v21.4s, v16.s[2]
+	WORD	$0x4FB01AA4 // fmla v4.4s, v21.4s, v16.s[3]
+	WORD	$0x4F9112A5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD	$0x4FB112A6 // fmla v6.4s, v21.4s, v17.s[1]
+	WORD	$0x4FAF1AC7 // fmla v7.4s, v22.4s, v15.s[3]
+	WORD	$0x4F9012C8 // fmla v8.4s, v22.4s, v16.s[0]
+	WORD	$0x4FB012C9 // fmla v9.4s, v22.4s, v16.s[1]
+	WORD	$0x4F901ACA // fmla v10.4s, v22.4s, v16.s[2]
+	WORD	$0x4FB01ACB // fmla v11.4s, v22.4s, v16.s[3]
+	WORD	$0x4F9112CC // fmla v12.4s, v22.4s, v17.s[0]
+	WORD	$0x4FB112CD // fmla v13.4s, v22.4s, v17.s[1]
+	FLDPQ	256(R2), (F21, F22)
+	WORD	$0x4F911AA0 // fmla v0.4s, v21.4s, v17.s[2]
+	WORD	$0x4FB11AA1 // fmla v1.4s, v21.4s, v17.s[3]
+	WORD	$0x4F9212A2 // fmla v2.4s, v21.4s, v18.s[0]
+	WORD	$0x4FB212A3 // fmla v3.4s, v21.4s, v18.s[1]
+	WORD	$0x4F921AA4 // fmla v4.4s, v21.4s, v18.s[2]
+	WORD	$0x4FB21AA5 // fmla v5.4s, v21.4s, v18.s[3]
+	WORD	$0x4F9312A6 // fmla v6.4s, v21.4s, v19.s[0]
+	WORD	$0x4F911AC7 // fmla v7.4s, v22.4s, v17.s[2]
+	WORD	$0x4FB11AC8 // fmla v8.4s, v22.4s, v17.s[3]
+	WORD	$0x4F9212C9 // fmla v9.4s, v22.4s, v18.s[0]
+	WORD	$0x4FB212CA // fmla v10.4s, v22.4s, v18.s[1]
+	WORD	$0x4F921ACB // fmla v11.4s, v22.4s, v18.s[2]
+	WORD	$0x4FB21ACC // fmla v12.4s, v22.4s, v18.s[3]
+	WORD	$0x4F9312CD // fmla v13.4s, v22.4s, v19.s[0]
+	FLDPQ	384(R2), (F21, F22)
+	WORD	$0x4FB312A0 // fmla v0.4s, v21.4s, v19.s[1]
+	WORD	$0x4F931AA1 // fmla v1.4s, v21.4s, v19.s[2]
+	WORD	$0x4FB31AA2 // fmla v2.4s, v21.4s, v19.s[3]
+	WORD	$0x4F9412A3 // fmla v3.4s, v21.4s, v20.s[0]
+	WORD	$0x4FB412A4 // fmla v4.4s, v21.4s, v20.s[1]
+	WORD	$0x4F941AA5 // fmla v5.4s, v21.4s, v20.s[2]
+	WORD	$0x4FB41AA6 // fmla v6.4s, v21.4s, v20.s[3]
+	WORD	$0x4FB312C7 // fmla v7.4s, v22.4s, v19.s[1]
+	WORD	$0x4F931AC8 // fmla v8.4s, v22.4s, v19.s[2]
+	WORD	$0x4FB31AC9 // fmla v9.4s, v22.4s, v19.s[3]
+	WORD	$0x4F9412CA // fmla v10.4s, v22.4s, v20.s[0]
+	WORD	$0x4FB412CB // fmla v11.4s, v22.4s, v20.s[1]
+	WORD	$0x4F941ACC // fmla v12.4s, v22.4s, v20.s[2]
+	WORD	$0x4FB41ACD // fmla v13.4s, v22.4s, v20.s[3]
+	ADD	$512, R2, R2
+	ADD	$112, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F14
+	FMOVD	16(R4), F15
+	FMOVS	24(R4), F16
+	FLDPQ	0(R2), (F21, F22)
+	WORD	$0x4F8E12A0 // fmla v0.4s, v21.4s, v14.s[0]
+	WORD	$0x4FAE12A1 // fmla v1.4s, v21.4s, v14.s[1]
+	WORD	$0x4F8E1AA2 // fmla v2.4s, v21.4s, v14.s[2]
+	WORD	$0x4FAE1AA3 // fmla v3.4s, v21.4s, v14.s[3]
+	WORD	$0x4F8F12A4 // fmla v4.4s, v21.4s, v15.s[0]
+	WORD	$0x4FAF12A5 // fmla v5.4s, v21.4s, v15.s[1]
+	WORD	$0x4F9012A6 // fmla v6.4s, v21.4s, v16.s[0]
+	WORD	$0x4F8E12C7 // fmla v7.4s, v22.4s, v14.s[0]
+	WORD	$0x4FAE12C8 // fmla v8.4s, v22.4s, v14.s[1]
+	WORD	$0x4F8E1AC9 // fmla v9.4s, v22.4s, v14.s[2]
+	WORD	$0x4FAE1ACA // fmla v10.4s, v22.4s, v14.s[3]
+	WORD	$0x4F8F12CB // fmla v11.4s, v22.4s, v15.s[0]
+	WORD	$0x4FAF12CC // fmla v12.4s, v22.4s, v15.s[1]
+	WORD	$0x4F9012CD // fmla v13.4s, v22.4s, v16.s[0]
+	ADD	$128, R2, R2
+	ADD	$28, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E20D6B5 // fadd v21.4s, v21.4s, v0.4s
+	WORD	$0x4E27D6D6 // fadd v22.4s, v22.4s, v7.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E21D6B5 // fadd v21.4s, v21.4s, v1.4s
+	WORD	$0x4E28D6D6 // fadd v22.4s, v22.4s, v8.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E22D6B5 // fadd v21.4s, v21.4s, v2.4s
+	WORD	$0x4E29D6D6 // fadd v22.4s, v22.4s, v9.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E23D6B5 // fadd v21.4s, v21.4s, v3.4s
+	WORD	$0x4E2AD6D6 // fadd v22.4s, v22.4s, v10.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E24D6B5 // fadd v21.4s, v21.4s, v4.4s
+	WORD	$0x4E2BD6D6 // fadd v22.4s, v22.4s, v11.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E25D6B5 // fadd v21.4s, v21.4s, v5.4s
+	WORD	$0x4E2CD6D6 // fadd v22.4s, v22.4s, v12.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E26D6B5 // fadd v21.4s, v21.4s, v6.4s
+	WORD	$0x4E2DD6D6 // fadd v22.4s, v22.4s, v13.4s
+	FSTPQ	(F21, F22), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF32x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF32x8NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FMOVQ	32(R4), F18
+	FMOVQ	48(R4), F19
+	FMOVQ	64(R4), F20
+	FMOVQ	80(R4), F21
+	FMOVQ	96(R4), F22
+	FMOVQ	112(R4), F23
+	FLDPQ	0(R2), (F24, F25)
+	WORD	$0x4F901300 // fmla v0.4s, v24.4s, v16.s[0]
+	WORD	$0x4FB01301 // fmla v1.4s, v24.4s, v16.s[1]
+	WORD	$0x4F901B02 // fmla v2.4s, v24.4s, v16.s[2]
+	WORD	$0x4FB01B03 // fmla v3.4s, v24.4s, v16.s[3]
+	WORD	$0x4F911304 // fmla v4.4s, v24.4s, v17.s[0]
+	WORD	$0x4FB11305 // fmla v5.4s, v24.4s, v17.s[1]
+	WORD	$0x4F911B06 // fmla v6.4s, v24.4s, v17.s[2]
+	WORD	$0x4FB11B07 // fmla v7.4s, v24.4s, v17.s[3]
+	WORD	$0x4F901328 // fmla v8.4s, v25.4s, v16.s[0]
+	WORD	$0x4FB01329 // fmla v9.4s, v25.4s, v16.s[1]
+	WORD	$0x4F901B2A // fmla v10.4s, v25.4s, v16.s[2]
+	WORD	$0x4FB01B2B // fmla v11.4s, v25.4s, v16.s[3]
+	WORD	$0x4F91132C // fmla v12.4s, v25.4s, v17.s[0]
+	WORD	$0x4FB1132D // fmla v13.4s, v25.4s, v17.s[1]
+	WORD	$0x4F911B2E // fmla v14.4s, v25.4s, v17.s[2]
+	WORD	$0x4FB11B2F // fmla v15.4s, v25.4s, v17.s[3]
+	FLDPQ	128(R2), (F24, F25)
+	WORD	$0x4F921300 // fmla v0.4s, v24.4s, v18.s[0]
+	WORD	$0x4FB21301 // fmla v1.4s, v24.4s, v18.s[1]
+	WORD	$0x4F921B02 // fmla v2.4s, v24.4s, v18.s[2]
+	WORD	$0x4FB21B03 // fmla v3.4s, v24.4s, v18.s[3]
+	WORD	$0x4F931304 // fmla v4.4s, v24.4s, v19.s[0]
+	WORD	$0x4FB31305 // fmla v5.4s, v24.4s, v19.s[1]
+	WORD	$0x4F931B06 // fmla v6.4s, v24.4s, v19.s[2]
+	WORD	$0x4FB31B07 // fmla v7.4s, v24.4s, v19.s[3]
+	WORD	$0x4F921328 // fmla v8.4s, v25.4s, v18.s[0]
+	WORD	$0x4FB21329 // fmla v9.4s, v25.4s, v18.s[1]
+	WORD	$0x4F921B2A // fmla v10.4s, v25.4s, v18.s[2]
+	WORD	$0x4FB21B2B // fmla v11.4s, v25.4s, v18.s[3]
+	WORD	$0x4F93132C // fmla v12.4s, v25.4s, v19.s[0]
+	WORD	$0x4FB3132D // fmla v13.4s, v25.4s, v19.s[1]
+	WORD	$0x4F931B2E // fmla v14.4s, v25.4s, v19.s[2]
+	WORD	$0x4FB31B2F // fmla v15.4s, v25.4s, v19.s[3]
+	FLDPQ	256(R2), (F24, F25)
+	WORD	$0x4F941300 // fmla v0.4s, v24.4s, v20.s[0]
+	WORD	$0x4FB41301 // fmla v1.4s, v24.4s, v20.s[1]
+	WORD	$0x4F941B02 // fmla v2.4s, v24.4s, v20.s[2]
+	WORD	$0x4FB41B03 // fmla v3.4s, v24.4s, v20.s[3]
+	WORD	$0x4F951304 // fmla v4.4s, v24.4s, v21.s[0]
+	WORD	$0x4FB51305 // fmla v5.4s, v24.4s, v21.s[1]
+	WORD	$0x4F951B06 // fmla v6.4s, v24.4s, v21.s[2]
+	WORD	$0x4FB51B07 // fmla v7.4s, v24.4s, v21.s[3]
+	WORD	$0x4F941328 // fmla v8.4s, v25.4s, v20.s[0]
+	WORD	$0x4FB41329 // fmla v9.4s, v25.4s, v20.s[1]
+	WORD	$0x4F941B2A // fmla v10.4s, v25.4s, v20.s[2]
+	WORD	$0x4FB41B2B // fmla v11.4s, v25.4s, v20.s[3]
+	WORD	$0x4F95132C // fmla v12.4s, v25.4s, v21.s[0]
+	WORD	$0x4FB5132D // fmla v13.4s, v25.4s, v21.s[1]
+	WORD	$0x4F951B2E // fmla v14.4s, v25.4s, v21.s[2]
+	WORD	$0x4FB51B2F // fmla v15.4s, v25.4s, v21.s[3]
+	FLDPQ	384(R2), (F24, F25)
+	WORD	$0x4F961300 // fmla v0.4s, v24.4s, v22.s[0]
+	WORD	$0x4FB61301 // fmla v1.4s, v24.4s, v22.s[1]
+	WORD	$0x4F961B02 // fmla v2.4s, v24.4s, v22.s[2]
+	WORD	$0x4FB61B03 // fmla v3.4s, v24.4s, v22.s[3]
+	WORD	$0x4F971304 // fmla v4.4s, v24.4s, v23.s[0]
+	WORD	$0x4FB71305 // fmla v5.4s, v24.4s, v23.s[1]
+	WORD	$0x4F971B06 // fmla v6.4s, v24.4s, v23.s[2]
+	WORD	$0x4FB71B07 // fmla v7.4s, v24.4s, v23.s[3]
+	WORD	$0x4F961328 // fmla v8.4s, v25.4s, v22.s[0]
+	WORD	$0x4FB61329 // fmla v9.4s, v25.4s, v22.s[1]
+	WORD	$0x4F961B2A // fmla v10.4s, v25.4s, v22.s[2]
+	WORD	$0x4FB61B2B // fmla v11.4s, v25.4s, v22.s[3]
+	WORD	$0x4F97132C // fmla v12.4s, v25.4s, v23.s[0]
+	WORD	$0x4FB7132D // fmla v13.4s, v25.4s, v23.s[1]
+	WORD	$0x4F971B2E // fmla v14.4s, v25.4s, v23.s[2]
+	WORD	$0x4FB71B2F // fmla v15.4s, v25.4s, v23.s[3]
+	ADD	$512, R2, R2
+	ADD	$128, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FLDPQ	0(R2), (F24, F25)
+	WORD	$0x4F901300 // fmla v0.4s, v24.4s, v16.s[0]
+	WORD	$0x4FB01301 // fmla v1.4s, v24.4s, v16.s[1]
+	WORD	$0x4F901B02 // fmla v2.4s, v24.4s, v16.s[2]
+	WORD	$0x4FB01B03 // fmla v3.4s, v24.4s, v16.s[3]
+	WORD	$0x4F911304 // fmla v4.4s, v24.4s, v17.s[0]
+	WORD	$0x4FB11305 // fmla v5.4s, v24.4s, v17.s[1]
+	WORD	$0x4F911B06 // fmla v6.4s, v24.4s, v17.s[2]
+	WORD	$0x4FB11B07 // fmla v7.4s, v24.4s, v17.s[3]
+	WORD	$0x4F901328 // fmla v8.4s, v25.4s, v16.s[0]
+	WORD	$0x4FB01329 // fmla v9.4s, v25.4s, v16.s[1]
+	WORD	$0x4F901B2A // fmla v10.4s, v25.4s, v16.s[2]
+	WORD	$0x4FB01B2B // fmla v11.4s, v25.4s, v16.s[3]
+	WORD	$0x4F91132C // fmla v12.4s, v25.4s, v17.s[0]
+	WORD	$0x4FB1132D // fmla v13.4s, v25.4s, v17.s[1]
+	WORD	$0x4F911B2E // fmla v14.4s, v25.4s, v17.s[2]
+	WORD	$0x4FB11B2F // fmla v15.4s, v25.4s, v17.s[3]
+	ADD	$128, R2, R2
+	ADD	$32, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E20D718 // fadd v24.4s, v24.4s, v0.4s
+	WORD	$0x4E28D739 // fadd v25.4s, v25.4s, v8.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E21D718 // fadd v24.4s, v24.4s, v1.4s
+	WORD	$0x4E29D739 // fadd v25.4s, v25.4s, v9.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E22D718 // fadd v24.4s, v24.4s, v2.4s
+	WORD	$0x4E2AD739 // fadd v25.4s, v25.4s, v10.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E23D718 // fadd v24.4s, v24.4s, v3.4s
+	WORD	$0x4E2BD739 // fadd v25.4s, v25.4s, v11.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E24D718 // fadd v24.4s, v24.4s, v4.4s
+	WORD	$0x4E2CD739 // fadd v25.4s, v25.4s, v12.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E25D718 // fadd v24.4s, v24.4s, v5.4s
+	WORD	$0x4E2DD739 // fadd v25.4s, v25.4s, v13.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E26D718 // fadd v24.4s, v24.4s, v6.4s
+	WORD	$0x4E2ED739 // fadd v25.4s, v25.4s, v14.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E27D718 // fadd v24.4s, v24.4s, v7.4s
+	WORD	$0x4E2FD739 // fadd v25.4s, v25.4s, v15.4s
+	FSTPQ	(F24, F25), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
 // func floatsF16x1NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 TEXT ·floatsF16x1NEON(SB), NOSPLIT, $0-48
 	MOVD	y+0(FP), R0
@@ -1606,6 +2227,667 @@ end4:
 	CBNZ	R7, segment1
 	RET
 
+// func floatsF16x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF16x5NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F10
+	FMOVQ	16(R4), F11
+	FMOVQ	32(R4), F12
+	FMOVQ	48(R4), F13
+	FMOVQ	64(R4), F14
+	FMOVQ	0(R2), F15
+	WORD	$0x0E2179F1 // fcvtl v17.4s, v15.4h
+	WORD	$0x4E2179F2 // fcvtl2 v18.4s, v15.8h
+	WORD	$0x4F8A1220 // fmla v0.4s, v17.4s, v10.s[0]
+	WORD	$0x4FAA1221 // fmla v1.4s, v17.4s, v10.s[1]
+	WORD	$0x4F8A1A22 // fmla v2.4s, v17.4s, v10.s[2]
+	WORD	$0x4FAA1A23 // fmla v3.4s, v17.4s, v10.s[3]
+	WORD	$0x4F8B1224 // fmla v4.4s, v17.4s, v11.s[0]
+	WORD	$0x4F8A1245 // fmla v5.4s, v18.4s, v10.s[0]
+	WORD	$0x4FAA1246 // fmla v6.4s, v18.4s, v10.s[1]
+	WORD	$0x4F8A1A47 // fmla v7.4s, v18.4s, v10.s[2]
+	WORD	$0x4FAA1A48 // fmla v8.4s, v18.4s, v10.s[3]
+	WORD	$0x4F8B1249 // fmla v9.4s, v18.4s, v11.s[0]
+	FMOVQ	64(R2), F15
+	WORD	$0x0E2179F1 // fcvtl v17.4s, v15.4h
+	WORD	$0x4E2179F2 // fcvtl2 v18.4s, v15.8h
+	WORD	$0x4FAB1220 // fmla v0.4s, v17.4s, v11.s[1]
+	WORD	$0x4F8B1A21 // fmla v1.4s, v17.4s, v11.s[2]
+	WORD	$0x4FAB1A22 // fmla v2.4s, v17.4s, v11.s[3]
+	WORD	$0x4F8C1223 // fmla v3.4s, v17.4s, v12.s[0]
+	WORD	$0x4FAC1224 // fmla v4.4s, v17.4s, v12.s[1]
+	WORD	$0x4FAB1245 // fmla v5.4s, v18.4s, v11.s[1]
+	WORD	$0x4F8B1A46 // fmla v6.4s, v18.4s, v11.s[2]
+	WORD	$0x4FAB1A47 // fmla v7.4s, v18.4s, v11.s[3]
+	WORD	$0x4F8C1248 // fmla v8.4s, v18.4s, v12.s[0]
+	WORD	$0x4FAC1249 // fmla v9.4s, v18.4s, v12.s[1]
+	FMOVQ	128(R2), F15
+	WORD	$0x0E2179F1 // fcvtl v17.4s, v15.4h
+	WORD	$0x4E2179F2 // fcvtl2 v18.4s, v15.8h
+	WORD	$0x4F8C1A20 // fmla v0.4s, v17.4s, v12.s[2]
+	WORD	$0x4FAC1A21 // fmla v1.4s, v17.4s, v12.s[3]
+	WORD	$0x4F8D1222 // fmla v2.4s, v17.4s, v13.s[0]
+	WORD	$0x4FAD1223 // fmla v3.4s, v17.4s, v13.s[1]
+	WORD	$0x4F8D1A24 // fmla v4.4s, v17.4s, v13.s[2]
+	WORD	$0x4F8C1A45 // fmla v5.4s, v18.4s, v12.s[2]
+	WORD	$0x4FAC1A46 // fmla v6.4s, v18.4s, v12.s[3]
+	WORD	$0x4F8D1247 // fmla v7.4s, v18.4s, v13.s[0]
+	WORD	$0x4FAD1248 // fmla v8.4s, v18.4s, v13.s[1]
+	WORD	$0x4F8D1A49 // fmla v9.4s, v18.4s, v13.s[2]
+	FMOVQ	192(R2), F15
+	WORD	$0x0E2179F1 // fcvtl v17.4s, v15.4h
+	WORD	$0x4E2179F2 // fcvtl2 v18.4s, v15.8h
+	WORD	$0x4FAD1A20 // fmla v0.4s, v17.4s, v13.s[3]
+	WORD	$0x4F8E1221 // fmla v1.4s, v17.4s, v14.s[0]
+	WORD	$0x4FAE1222 // fmla v2.4s, v17.4s, v14.s[1]
+	WORD	$0x4F8E1A23 // fmla v3.4s, v17.4s, v14.s[2]
+	WORD	$0x4FAE1A24 // fmla v4.4s, v17.4s, v14.s[3]
+	WORD	$0x4FAD1A45 // fmla v5.4s, v18.4s, v13.s[3]
+	WORD	$0x4F8E1246 // fmla v6.4s, v18.4s, v14.s[0]
+	WORD	$0x4FAE1247 // fmla v7.4s, v18.4s, v14.s[1]
+	WORD	$0x4F8E1A48 // fmla v8.4s, v18.4s, v14.s[2]
+	WORD	$0x4FAE1A49 // fmla v9.4s, v18.4s, v14.s[3]
+	ADD	$256, R2, R2
+	ADD	$80, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F10
+	FMOVS	16(R4), F11
+	FMOVQ	0(R2), F15
+	WORD	$0x0E2179F1 // fcvtl v17.4s, v15.4h
+	WORD	$0x4E2179F2 // fcvtl2 v18.4s, v15.8h
+	WORD	$0x4F8A1220 // fmla v0.4s, v17.4s, v10.s[0]
+	WORD	$0x4FAA1221 // fmla v1.4s, v17.4s, v10.s[1]
+	WORD	$0x4F8A1A22 // fmla v2.4s, v17.4s, v10.s[2]
+	WORD	$0x4FAA1A23 // fmla v3.4s, v17.4s, v10.s[3]
+	WORD	$0x4F8B1224 // fmla v4.4s, v17.4s, v11.s[0]
+	WORD	$0x4F8A1245 // fmla v5.4s, v18.4s, v10.s[0]
+	WORD	$0x4FAA1246 // fmla v6.4s, v18.4s, v10.s[1]
+	WORD	$0x4F8A1A47 // fmla v7.4s, v18.4s, v10.s[2]
+	WORD	$0x4FAA1A48 // fmla v8.4s, v18.4s, v10.s[3]
+	WORD	$0x4F8B1249 // fmla v9.4s, v18.4s, v11.s[0]
+	ADD	$64, R2, R2
+	ADD	$20, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E20D5EF // fadd v15.4s, v15.4s, v0.4s
+	WORD	$0x4E25D610 // fadd v16.4s, v16.4s, v5.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E21D5EF // fadd v15.4s, v15.4s, v1.4s
+	WORD	$0x4E26D610 // fadd v16.4s, v16.4s, v6.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E22D5EF // fadd v15.4s, v15.4s, v2.4s
+	WORD	$0x4E27D610 // fadd v16.4s, v16.4s, v7.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E23D5EF // fadd v15.4s, v15.4s, v3.4s
+	WORD	$0x4E28D610 // fadd v16.4s, v16.4s, v8.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E24D5EF // fadd v15.4s, v15.4s, v4.4s
+	WORD	$0x4E29D610 // fadd v16.4s, v16.4s, v9.4s
+	FSTPQ	(F15, F16), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF16x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF16x6NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F12
+	FMOVQ	16(R4), F13
+	FMOVQ	32(R4), F14
+	FMOVQ	48(R4), F15
+	FMOVQ	64(R4), F16
+	FMOVQ	80(R4), F17
+	FMOVQ	0(R2), F18
+	WORD	$0x0E217A54 // fcvtl v20.4s, v18.4h
+	WORD	$0x4E217A55 // fcvtl2 v21.4s, v18.8h
+	WORD	$0x4F8C1280 // fmla v0.4s, v20.4s, v12.s[0]
+	WORD	$0x4FAC1281 // fmla v1.4s, v20.4s, v12.s[1]
+	WORD	$0x4F8C1A82 // fmla v2.4s, v20.4s, v12.s[2]
+	WORD	$0x4FAC1A83 // fmla v3.4s, v20.4s, v12.s[3]
+	WORD	$0x4F8D1284 // fmla v4.4s, v20.4s, v13.s[0]
+	WORD	$0x4FAD1285 // fmla v5.4s, v20.4s, v13.s[1]
+	WORD	$0x4F8C12A6 // fmla v6.4s, v21.4s, v12.s[0]
+	WORD	$0x4FAC12A7 // fmla v7.4s, v21.4s, v12.s[1]
+	WORD	$0x4F8C1AA8 // fmla v8.4s, v21.4s, v12.s[2]
+	WORD	$0x4FAC1AA9 // fmla v9.4s, v21.4s, v12.s[3]
+	WORD	$0x4F8D12AA // fmla v10.4s, v21.4s, v13.s[0]
+	WORD	$0x4FAD12AB // fmla v11.4s, v21.4s, v13.s[1]
+	FMOVQ	64(R2), F18
+	WORD	$0x0E217A54 // fcvtl v20.4s, v18.4h
+	WORD	$0x4E217A55 // fcvtl2 v21.4s, v18.8h
+	WORD	$0x4F8D1A80 // fmla v0.4s, v20.4s, v13.s[2]
+	WORD	$0x4FAD1A81 // fmla v1.4s, v20.4s, v13.s[3]
+	WORD	$0x4F8E1282 // fmla v2.4s, v20.4s, v14.s[0]
+	WORD	$0x4FAE1283 // fmla v3.4s, v20.4s, v14.s[1]
+	WORD	$0x4F8E1A84 // fmla v4.4s, v20.4s, v14.s[2]
+	WORD	$0x4FAE1A85 // fmla v5.4s, v20.4s, v14.s[3]
+	WORD	$0x4F8D1AA6 // fmla v6.4s, v21.4s, v13.s[2]
+	WORD	$0x4FAD1AA7 // fmla v7.4s, v21.4s, v13.s[3]
+	WORD	$0x4F8E12A8 // fmla v8.4s, v21.4s, v14.s[0]
+	WORD	$0x4FAE12A9 // fmla v9.4s, v21.4s, v14.s[1]
+	WORD	$0x4F8E1AAA // fmla v10.4s, v21.4s, v14.s[2]
+	WORD	$0x4FAE1AAB // fmla v11.4s, v21.4s, v14.s[3]
+	FMOVQ	128(R2), F18
+	WORD	$0x0E217A54 // fcvtl v20.4s, v18.4h
+	WORD	$0x4E217A55 // fcvtl2 v21.4s, v18.8h
+	WORD	$0x4F8F1280 // fmla v0.4s, v20.4s, v15.s[0]
+	WORD	$0x4FAF1281 // fmla v1.4s, v20.4s, v15.s[1]
+	WORD	$0x4F8F1A82 // fmla v2.4s, v20.4s, v15.s[2]
+	WORD	$0x4FAF1A83 // fmla v3.4s, v20.4s, v15.s[3]
+	WORD	$0x4F901284 // fmla v4.4s, v20.4s, v16.s[0]
+	WORD	$0x4FB01285 // fmla v5.4s, v20.4s, v16.s[1]
+	WORD	$0x4F8F12A6 // fmla v6.4s, v21.4s, v15.s[0]
+	WORD	$0x4FAF12A7 // fmla v7.4s, v21.4s, v15.s[1]
+	WORD	$0x4F8F1AA8 // fmla v8.4s, v21.4s, v15.s[2]
+	WORD	$0x4FAF1AA9 // fmla v9.4s, v21.4s, v15.s[3]
+	WORD	$0x4F9012AA // fmla v10.4s, v21.4s, v16.s[0]
+	WORD	$0x4FB012AB // fmla v11.4s, v21.4s, v16.s[1]
+	FMOVQ	192(R2), F18
+	WORD	$0x0E217A54 // fcvtl v20.4s, v18.4h
+	WORD	$0x4E217A55 // fcvtl2 v21.4s, v18.8h
+	WORD	$0x4F901A80 // fmla v0.4s, v20.4s, v16.s[2]
+	WORD	$0x4FB01A81 // fmla v1.4s, v20.4s, v16.s[3]
+	WORD	$0x4F911282 // fmla v2.4s, v20.4s, v17.s[0]
+	WORD	$0x4FB11283 // fmla v3.4s, v20.4s, v17.s[1]
+	WORD	$0x4F911A84 // fmla v4.4s, v20.4s, v17.s[2]
+	WORD	$0x4FB11A85 // fmla v5.4s, v20.4s, v17.s[3]
+	WORD	$0x4F901AA6 // fmla v6.4s, v21.4s, v16.s[2]
+	WORD	$0x4FB01AA7 // fmla v7.4s, v21.4s, v16.s[3]
+	WORD	$0x4F9112A8 // fmla v8.4s, v21.4s, v17.s[0]
+	WORD	$0x4FB112A9 // fmla v9.4s, v21.4s, v17.s[1]
+	WORD	$0x4F911AAA // fmla v10.4s, v21.4s, v17.s[2]
+	WORD	$0x4FB11AAB // fmla v11.4s, v21.4s, v17.s[3]
+	ADD	$256, R2, R2
+	ADD	$96, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F12
+	FMOVD	16(R4), F13
+	FMOVQ	0(R2), F18
+	WORD	$0x0E217A54 // fcvtl v20.4s, v18.4h
+	WORD	$0x4E217A55 // fcvtl2 v21.4s, v18.8h
+	WORD	$0x4F8C1280 // fmla v0.4s, v20.4s, v12.s[0]
+	WORD	$0x4FAC1281 // fmla v1.4s, v20.4s, v12.s[1]
+	WORD	$0x4F8C1A82 // fmla v2.4s, v20.4s, v12.s[2]
+	WORD	$0x4FAC1A83 // fmla v3.4s, v20.4s, v12.s[3]
+	WORD	$0x4F8D1284 // fmla v4.4s, v20.4s, v13.s[0]
+	WORD	$0x4FAD1285 // fmla v5.4s, v20.4s, v13.s[1]
+	WORD	$0x4F8C12A6 // fmla v6.4s, v21.4s, v12.s[0]
+	WORD	$0x4FAC12A7 // fmla v7.4s, v21.4s, v12.s[1]
+	WORD	$0x4F8C1AA8 // fmla v8.4s, v21.4s, v12.s[2]
+	WORD	$0x4FAC1AA9 // fmla v9.4s, v21.4s, v12.s[3]
+	WORD	$0x4F8D12AA // fmla v10.4s, v21.4s, v13.s[0]
+	WORD	$0x4FAD12AB // fmla v11.4s, v21.4s, v13.s[1]
+	ADD	$64, R2, R2
+	ADD	$24, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E20D652 // fadd v18.4s, v18.4s, v0.4s
+	WORD	$0x4E26D673 // fadd v19.4s, v19.4s, v6.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E21D652 // fadd v18.4s, v18.4s, v1.4s
+	WORD	$0x4E27D673 // fadd v19.4s, v19.4s, v7.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E22D652 // fadd v18.4s, v18.4s, v2.4s
+	WORD	$0x4E28D673 // fadd v19.4s, v19.4s, v8.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E23D652 // fadd v18.4s, v18.4s, v3.4s
+	WORD	$0x4E29D673 // fadd v19.4s, v19.4s, v9.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E24D652 // fadd v18.4s, v18.4s, v4.4s
+	WORD	$0x4E2AD673 // fadd v19.4s, v19.4s, v10.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E25D652 // fadd v18.4s, v18.4s, v5.4s
+	WORD	$0x4E2BD673 // fadd v19.4s, v19.4s, v11.4s
+	FSTPQ	(F18, F19), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF16x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF16x7NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F14
+	FMOVQ	16(R4), F15
+	FMOVQ	32(R4), F16
+	FMOVQ	48(R4), F17
+	FMOVQ	64(R4), F18
+	FMOVQ	80(R4), F19
+	FMOVQ	96(R4), F20
+	FMOVQ	0(R2), F21
+	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	WORD	$0x4E217AB8 // fcvtl2 v24.4s, v21.8h
+	WORD	$0x4F8E12E0 // fmla v0.4s, v23.4s, v14.s[0]
+	WORD	$0x4FAE12E1 // fmla v1.4s, v23.4s, v14.s[1]
+	WORD	$0x4F8E1AE2 // fmla v2.4s, v23.4s, v14.s[2]
+	WORD	$0x4FAE1AE3 // fmla v3.4s, v23.4s, v14.s[3]
+	WORD	$0x4F8F12E4 // fmla v4.4s, v23.4s, v15.s[0]
+	WORD	$0x4FAF12E5 // fmla v5.4s, v23.4s, v15.s[1]
+	WORD	$0x4F8F1AE6 // fmla v6.4s, v23.4s, v15.s[2]
+	WORD	$0x4F8E1307 // fmla v7.4s, v24.4s, v14.s[0]
+	WORD	$0x4FAE1308 // fmla v8.4s, v24.4s, v14.s[1]
+	WORD	$0x4F8E1B09 // fmla v9.4s, v24.4s, v14.s[2]
+	WORD	$0x4FAE1B0A // fmla v10.4s, v24.4s, v14.s[3]
+	WORD	$0x4F8F130B // fmla v11.4s, v24.4s, v15.s[0]
+	WORD	$0x4FAF130C // fmla v12.4s, v24.4s, v15.s[1]
+	WORD	$0x4F8F1B0D // fmla v13.4s, v24.4s, v15.s[2]
+	FMOVQ	64(R2), F21
+	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	WORD	$0x4E217AB8 // fcvtl2 v24.4s, v21.8h
+	WORD	$0x4FAF1AE0 // fmla v0.4s, v23.4s, v15.s[3]
+	WORD	$0x4F9012E1 // fmla v1.4s, v23.4s, v16.s[0]
+	WORD	$0x4FB012E2 // fmla v2.4s, v23.4s, v16.s[1]
+	WORD	$0x4F901AE3 // fmla v3.4s, v23.4s, v16.s[2]
+	WORD	$0x4FB01AE4 // fmla v4.4s, v23.4s, v16.s[3]
+	WORD	$0x4F9112E5 // fmla v5.4s, v23.4s, v17.s[0]
+	WORD	$0x4FB112E6 // fmla v6.4s, v23.4s, v17.s[1]
+	WORD	$0x4FAF1B07 // fmla v7.4s, v24.4s, v15.s[3]
+	WORD	$0x4F901308 // fmla v8.4s, v24.4s, v16.s[0]
+	WORD	$0x4FB01309 // fmla v9.4s, v24.4s, v16.s[1]
+	WORD	$0x4F901B0A // fmla v10.4s, v24.4s, v16.s[2]
+	WORD	$0x4FB01B0B // fmla v11.4s, v24.4s, v16.s[3]
+	WORD	$0x4F91130C // fmla v12.4s, v24.4s, v17.s[0]
+	WORD	$0x4FB1130D // fmla v13.4s, v24.4s, v17.s[1]
+	FMOVQ	128(R2), F21
+	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	WORD	$0x4E217AB8 // fcvtl2 v24.4s, v21.8h
+	WORD	$0x4F911AE0 // fmla v0.4s, v23.4s, v17.s[2]
+	WORD	$0x4FB11AE1 // fmla v1.4s, v23.4s, v17.s[3]
+	WORD	$0x4F9212E2 // fmla v2.4s, v23.4s, v18.s[0]
+	WORD	$0x4FB212E3 // fmla v3.4s, v23.4s, v18.s[1]
+	WORD	$0x4F921AE4 // fmla v4.4s, v23.4s, v18.s[2]
+	WORD	$0x4FB21AE5 // fmla v5.4s, v23.4s, v18.s[3]
+	WORD	$0x4F9312E6 // fmla v6.4s, v23.4s, v19.s[0]
+	WORD	$0x4F911B07 // fmla v7.4s, v24.4s, v17.s[2]
+	WORD	$0x4FB11B08 // fmla v8.4s, v24.4s, v17.s[3]
+	WORD	$0x4F921309 // fmla v9.4s, v24.4s, v18.s[0]
+	WORD	$0x4FB2130A // fmla v10.4s, v24.4s, v18.s[1]
+	WORD	$0x4F921B0B // fmla v11.4s, v24.4s, v18.s[2]
+	WORD	$0x4FB21B0C // fmla v12.4s, v24.4s, v18.s[3]
+	WORD	$0x4F93130D // fmla v13.4s, v24.4s, v19.s[0]
+	FMOVQ	192(R2), F21
+	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	WORD	$0x4E217AB8 // fcvtl2 v24.4s, v21.8h
+	WORD	$0x4FB312E0 // fmla v0.4s, v23.4s, v19.s[1]
+	WORD	$0x4F931AE1 // fmla v1.4s, v23.4s, v19.s[2]
+	WORD	$0x4FB31AE2 // fmla v2.4s, v23.4s, v19.s[3]
+	WORD	$0x4F9412E3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD	$0x4FB412E4 // fmla v4.4s, v23.4s, v20.s[1]
+	WORD	$0x4F941AE5 // fmla v5.4s, v23.4s, v20.s[2]
+	WORD	$0x4FB41AE6 // fmla v6.4s, v23.4s, v20.s[3]
+	WORD	$0x4FB31307 // fmla v7.4s, v24.4s, v19.s[1]
+	WORD	$0x4F931B08 // fmla v8.4s, v24.4s, v19.s[2]
+	WORD	$0x4FB31B09 // fmla v9.4s, v24.4s, v19.s[3]
+	WORD	$0x4F94130A // fmla v10.4s, v24.4s, v20.s[0]
+	WORD	$0x4FB4130B // fmla v11.4s, v24.4s, v20.s[1]
+	WORD	$0x4F941B0C // fmla v12.4s, v24.4s, v20.s[2]
+	WORD	$0x4FB41B0D // fmla v13.4s, v24.4s, v20.s[3]
+	ADD	$256, R2, R2
+	ADD	$112, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F14
+	FMOVD	16(R4), F15
+	FMOVS	24(R4), F16
+	FMOVQ	0(R2), F21
+	WORD	$0x0E217AB7 // fcvtl v23.4s, v21.4h
+	WORD	$0x4E217AB8 // fcvtl2 v24.4s, v21.8h
+	WORD	$0x4F8E12E0 // fmla v0.4s, v23.4s, v14.s[0]
+	WORD	$0x4FAE12E1 // fmla v1.4s, v23.4s, v14.s[1]
+	WORD	$0x4F8E1AE2 // fmla v2.4s, v23.4s, v14.s[2]
+	WORD	$0x4FAE1AE3 // fmla v3.4s, v23.4s, v14.s[3]
+	WORD	$0x4F8F12E4 // fmla v4.4s, v23.4s, v15.s[0]
+	WORD	$0x4FAF12E5 // fmla v5.4s, v23.4s, v15.s[1]
+	WORD	$0x4F9012E6 // fmla v6.4s, v23.4s, v16.s[0]
+	WORD	$0x4F8E1307 // fmla v7.4s, v24.4s, v14.s[0]
+	WORD	$0x4FAE1308 // fmla v8.4s, v24.4s, v14.s[1]
+	WORD	$0x4F8E1B09 // fmla v9.4s, v24.4s, v14.s[2]
+	WORD	$0x4FAE1B0A // fmla v10.4s, v24.4s, v14.s[3]
+	WORD	$0x4F8F130B // fmla v11.4s, v24.4s, v15.s[0]
+	WORD	$0x4FAF130C // fmla v12.4s, v24.4s, v15.s[1]
+	WORD	$0x4F90130D // fmla v13.4s, v24.4s, v16.s[0]
+	ADD	$64, R2, R2
+	ADD	$28, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E20D6B5 // fadd v21.4s, v21.4s, v0.4s
+	WORD	$0x4E27D6D6 // fadd v22.4s, v22.4s, v7.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E21D6B5 // fadd v21.4s, v21.4s, v1.4s
+	WORD	$0x4E28D6D6 // fadd v22.4s, v22.4s, v8.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E22D6B5 // fadd v21.4s, v21.4s, v2.4s
+	WORD	$0x4E29D6D6 // fadd v22.4s, v22.4s, v9.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E23D6B5 // fadd v21.4s, v21.4s, v3.4s
+	WORD	$0x4E2AD6D6 // fadd v22.4s, v22.4s, v10.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E24D6B5 // fadd v21.4s, v21.4s, v4.4s
+	WORD	$0x4E2BD6D6 // fadd v22.4s, v22.4s, v11.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E25D6B5 // fadd v21.4s, v21.4s, v5.4s
+	WORD	$0x4E2CD6D6 // fadd v22.4s, v22.4s, v12.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E26D6B5 // fadd v21.4s, v21.4s, v6.4s
+	WORD	$0x4E2DD6D6 // fadd v22.4s, v22.4s, v13.4s
+	FSTPQ	(F21, F22), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsF16x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsF16x8NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FMOVQ	32(R4), F18
+	FMOVQ	48(R4), F19
+	FMOVQ	64(R4), F20
+	FMOVQ	80(R4), F21
+	FMOVQ	96(R4), F22
+	FMOVQ	112(R4), F23
+	FMOVQ	0(R2), F24
+	WORD	$0x0E217B1A // fcvtl v26.4s, v24.4h
+	WORD	$0x4E217B1B // fcvtl2 v27.4s, v24.8h
+	WORD	$0x4F901340 // fmla v0.4s, v26.4s, v16.s[0]
+	WORD	$0x4FB01341 // fmla v1.4s, v26.4s, v16.s[1]
+	WORD	$0x4F901B42 // fmla v2.4s, v26.4s, v16.s[2]
+	WORD	$0x4FB01B43 // fmla v3.4s, v26.4s, v16.s[3]
+	WORD	$0x4F911344 // fmla v4.4s, v26.4s, v17.s[0]
+	WORD	$0x4FB11345 // fmla v5.4s, v26.4s, v17.s[1]
+	WORD	$0x4F911B46 // fmla v6.4s, v26.4s, v17.s[2]
+	WORD	$0x4FB11B47 // fmla v7.4s, v26.4s, v17.s[3]
+	WORD	$0x4F901368 // fmla v8.4s, v27.4s, v16.s[0]
+	WORD	$0x4FB01369 // fmla v9.4s, v27.4s, v16.s[1]
+	WORD	$0x4F901B6A // fmla v10.4s, v27.4s, v16.s[2]
+	WORD	$0x4FB01B6B // fmla v11.4s, v27.4s, v16.s[3]
+	WORD	$0x4F91136C // fmla v12.4s, v27.4s, v17.s[0]
+	WORD	$0x4FB1136D // fmla v13.4s, v27.4s, v17.s[1]
+	WORD	$0x4F911B6E // fmla v14.4s, v27.4s, v17.s[2]
+	WORD	$0x4FB11B6F // fmla v15.4s, v27.4s, v17.s[3]
+	FMOVQ	64(R2), F24
+	WORD	$0x0E217B1A // fcvtl v26.4s, v24.4h
+	WORD	$0x4E217B1B // fcvtl2 v27.4s, v24.8h
+	WORD	$0x4F921340 // fmla v0.4s, v26.4s, v18.s[0]
+	WORD	$0x4FB21341 // fmla v1.4s, v26.4s, v18.s[1]
+	WORD	$0x4F921B42 // fmla v2.4s, v26.4s, v18.s[2]
+	WORD	$0x4FB21B43 // fmla v3.4s, v26.4s, v18.s[3]
+	WORD	$0x4F931344 // fmla v4.4s, v26.4s, v19.s[0]
+	WORD	$0x4FB31345 // fmla v5.4s, v26.4s, v19.s[1]
+	WORD	$0x4F931B46 // fmla v6.4s, v26.4s, v19.s[2]
+	WORD	$0x4FB31B47 // fmla v7.4s, v26.4s, v19.s[3]
+	WORD	$0x4F921368 // fmla v8.4s, v27.4s, v18.s[0]
+	WORD	$0x4FB21369 // fmla v9.4s, v27.4s, v18.s[1]
+	WORD	$0x4F921B6A // fmla v10.4s, v27.4s, v18.s[2]
+	WORD	$0x4FB21B6B // fmla v11.4s, v27.4s, v18.s[3]
+	WORD	$0x4F93136C // fmla v12.4s, v27.4s, v19.s[0]
+	WORD	$0x4FB3136D // fmla v13.4s, v27.4s, v19.s[1]
+	WORD	$0x4F931B6E // fmla v14.4s, v27.4s, v19.s[2]
+	WORD	$0x4FB31B6F // fmla v15.4s, v27.4s, v19.s[3]
+	FMOVQ	128(R2), F24
+	WORD	$0x0E217B1A // fcvtl v26.4s, v24.4h
+	WORD	$0x4E217B1B // fcvtl2 v27.4s, v24.8h
+	WORD	$0x4F941340 // fmla v0.4s, v26.4s, v20.s[0]
+	WORD	$0x4FB41341 // fmla v1.4s, v26.4s, v20.s[1]
+	WORD	$0x4F941B42 // fmla v2.4s, v26.4s, v20.s[2]
+	WORD	$0x4FB41B43 // fmla v3.4s, v26.4s, v20.s[3]
+	WORD	$0x4F951344 // fmla v4.4s, v26.4s, v21.s[0]
+	WORD	$0x4FB51345 // fmla v5.4s, v26.4s, v21.s[1]
+	WORD	$0x4F951B46 // fmla v6.4s, v26.4s, v21.s[2]
+	WORD	$0x4FB51B47 // fmla v7.4s, v26.4s, v21.s[3]
+	WORD	$0x4F941368 // fmla v8.4s, v27.4s, v20.s[0]
+	WORD	$0x4FB41369 // fmla v9.4s, v27.4s, v20.s[1]
+	WORD	$0x4F941B6A // fmla v10.4s, v27.4s, v20.s[2]
+	WORD	$0x4FB41B6B // fmla v11.4s, v27.4s, v20.s[3]
+	WORD	$0x4F95136C // fmla v12.4s, v27.4s, v21.s[0]
+	WORD	$0x4FB5136D // fmla v13.4s, v27.4s, v21.s[1]
+	WORD	$0x4F951B6E // fmla v14.4s, v27.4s, v21.s[2]
+	WORD	$0x4FB51B6F // fmla v15.4s, v27.4s, v21.s[3]
+	FMOVQ	192(R2), F24
+	WORD	$0x0E217B1A // fcvtl v26.4s, v24.4h
+	WORD	$0x4E217B1B // fcvtl2 v27.4s, v24.8h
+	WORD	$0x4F961340 // fmla v0.4s, v26.4s, v22.s[0]
+	WORD	$0x4FB61341 // fmla v1.4s, v26.4s, v22.s[1]
+	WORD	$0x4F961B42 // fmla v2.4s, v26.4s, v22.s[2]
+	WORD	$0x4FB61B43 // fmla v3.4s, v26.4s, v22.s[3]
+	WORD	$0x4F971344 // fmla v4.4s, v26.4s, v23.s[0]
+	WORD	$0x4FB71345 // fmla v5.4s, v26.4s, v23.s[1]
+	WORD	$0x4F971B46 // fmla v6.4s, v26.4s, v23.s[2]
+	WORD	$0x4FB71B47 // fmla v7.4s, v26.4s, v23.s[3]
+	WORD	$0x4F961368 // fmla v8.4s, v27.4s, v22.s[0]
+	WORD	$0x4FB61369 // fmla v9.4s, v27.4s, v22.s[1]
+	WORD	$0x4F961B6A // fmla v10.4s, v27.4s, v22.s[2]
+	WORD	$0x4FB61B6B // fmla v11.4s, v27.4s, v22.s[3]
+	WORD	$0x4F97136C // fmla v12.4s, v27.4s, v23.s[0]
+	WORD	$0x4FB7136D // fmla v13.4s, v27.4s, v23.s[1]
+	WORD	$0x4F971B6E // fmla v14.4s, v27.4s, v23.s[2]
+	WORD	$0x4FB71B6F // fmla v15.4s, v27.4s, v23.s[3]
+	ADD	$256, R2, R2
+	ADD	$128, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FMOVQ	0(R2), F24
+	WORD	$0x0E217B1A // fcvtl v26.4s, v24.4h
+	WORD	$0x4E217B1B // fcvtl2 v27.4s, v24.8h
+	WORD	$0x4F901340 // fmla v0.4s, v26.4s, v16.s[0]
+	WORD	$0x4FB01341 // fmla v1.4s, v26.4s, v16.s[1]
+	WORD	$0x4F901B42 // fmla v2.4s, v26.4s, v16.s[2]
+	WORD	$0x4FB01B43 // fmla v3.4s, v26.4s, v16.s[3]
+	WORD	$0x4F911344 // fmla v4.4s, v26.4s, v17.s[0]
+	WORD	$0x4FB11345 // fmla v5.4s, v26.4s, v17.s[1]
+	WORD	$0x4F911B46 // fmla v6.4s, v26.4s, v17.s[2]
+	WORD	$0x4FB11B47 // fmla v7.4s, v26.4s, v17.s[3]
+	WORD	$0x4F901368 // fmla v8.4s, v27.4s, v16.s[0]
+	WORD	$0x4FB01369 // fmla v9.4s, v27.4s, v16.s[1]
+	WORD	$0x4F901B6A // fmla v10.4s, v27.4s, v16.s[2]
+	WORD	$0x4FB01B6B // fmla v11.4s, v27.4s, v16.s[3]
+	WORD	$0x4F91136C // fmla v12.4s, v27.4s, v17.s[0]
+	WORD	$0x4FB1136D // fmla v13.4s, v27.4s, v17.s[1]
+	WORD	$0x4F911B6E // fmla v14.4s, v27.4s, v17.s[2]
+	WORD	$0x4FB11B6F // fmla v15.4s, v27.4s, v17.s[3]
+	ADD	$64, R2, R2
+	ADD	$32, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E20D718 // fadd v24.4s, v24.4s, v0.4s
+	WORD	$0x4E28D739 // fadd v25.4s, v25.4s, v8.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E21D718 // fadd v24.4s, v24.4s, v1.4s
+	WORD	$0x4E29D739 // fadd v25.4s, v25.4s, v9.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E22D718 // fadd v24.4s, v24.4s, v2.4s
+	WORD	$0x4E2AD739 // fadd v25.4s, v25.4s, v10.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E23D718 // fadd v24.4s, v24.4s, v3.4s
+	WORD	$0x4E2BD739 // fadd v25.4s, v25.4s, v11.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E24D718 // fadd v24.4s, v24.4s, v4.4s
+	WORD	$0x4E2CD739 // fadd v25.4s, v25.4s, v12.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E25D718 // fadd v24.4s, v24.4s, v5.4s
+	WORD	$0x4E2DD739 // fadd v25.4s, v25.4s, v13.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E26D718 // fadd v24.4s, v24.4s, v6.4s
+	WORD	$0x4E2ED739 // fadd v25.4s, v25.4s, v14.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E27D718 // fadd v24.4s, v24.4s, v7.4s
+	WORD	$0x4E2FD739 // fadd v25.4s, v25.4s, v15.4s
+	FSTPQ	(F24, F25), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
 // func floatsBF16x1NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
 TEXT ·floatsBF16x1NEON(SB), NOSPLIT, $0-48
 	MOVD	y+0(FP), R0
@@ -2474,5 +3756,666 @@ end4:
 	WORD	$0x4E2BD694 // fadd v20.4s, v20.4s, v11.4s
 	WORD	$0x4E2FD6B5 // fadd v21.4s, v21.4s, v15.4s
 	FSTPQ	(F20, F21), 32(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsBF16x5NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsBF16x5NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F10
+	FMOVQ	16(R4), F11
+	FMOVQ	32(R4), F12
+	FMOVQ	48(R4), F13
+	FMOVQ	64(R4), F14
+	FMOVQ	0(R2), F15
+	WORD	$0x2E6139F1 // shll v17.4s, v15.4h, #16
+	WORD	$0x6E6139F2 // shll2 v18.4s, v15.8h, #16
+	WORD	$0x4F8A1220 // fmla v0.4s, v17.4s, v10.s[0]
+	WORD	$0x4FAA1221 // fmla v1.4s, v17.4s, v10.s[1]
+	WORD	$0x4F8A1A22 // fmla v2.4s, v17.4s, v10.s[2]
+	WORD	$0x4FAA1A23 // fmla v3.4s, v17.4s, v10.s[3]
+	WORD	$0x4F8B1224 // fmla v4.4s, v17.4s, v11.s[0]
+	WORD	$0x4F8A1245 // fmla v5.4s, v18.4s, v10.s[0]
+	WORD	$0x4FAA1246 // fmla v6.4s, v18.4s, v10.s[1]
+	WORD	$0x4F8A1A47 // fmla v7.4s, v18.4s, v10.s[2]
+	WORD	$0x4FAA1A48 // fmla v8.4s, v18.4s, v10.s[3]
+	WORD	$0x4F8B1249 // fmla v9.4s, v18.4s, v11.s[0]
+	FMOVQ	64(R2), F15
+	WORD	$0x2E6139F1 // shll v17.4s, v15.4h, #16
+	WORD	$0x6E6139F2 // shll2 v18.4s, v15.8h, #16
+	WORD	$0x4FAB1220 // fmla v0.4s, v17.4s, v11.s[1]
+	WORD	$0x4F8B1A21 // fmla v1.4s, v17.4s, v11.s[2]
+	WORD	$0x4FAB1A22 // fmla v2.4s, v17.4s, v11.s[3]
+	WORD	$0x4F8C1223 // fmla v3.4s, v17.4s, v12.s[0]
+	WORD	$0x4FAC1224 // fmla v4.4s, v17.4s, v12.s[1]
+	WORD	$0x4FAB1245 // fmla v5.4s, v18.4s, v11.s[1]
+	WORD	$0x4F8B1A46 // fmla v6.4s, v18.4s, v11.s[2]
+	WORD	$0x4FAB1A47 // fmla v7.4s, v18.4s, v11.s[3]
+	WORD	$0x4F8C1248 // fmla v8.4s, v18.4s, v12.s[0]
+	WORD	$0x4FAC1249 // fmla v9.4s, v18.4s, v12.s[1]
+	FMOVQ	128(R2), F15
+	WORD	$0x2E6139F1 // shll v17.4s, v15.4h, #16
+	WORD	$0x6E6139F2 // shll2 v18.4s, v15.8h, #16
+	WORD	$0x4F8C1A20 // fmla v0.4s, v17.4s, v12.s[2]
+	WORD	$0x4FAC1A21 // fmla v1.4s, v17.4s, v12.s[3]
+	WORD	$0x4F8D1222 // fmla v2.4s, v17.4s, v13.s[0]
+	WORD	$0x4FAD1223 // fmla v3.4s, v17.4s, v13.s[1]
+	WORD	$0x4F8D1A24 // fmla v4.4s, v17.4s, v13.s[2]
+	WORD	$0x4F8C1A45 // fmla v5.4s, v18.4s, v12.s[2]
+	WORD	$0x4FAC1A46 // fmla v6.4s, v18.4s, v12.s[3]
+	WORD	$0x4F8D1247 // fmla v7.4s, v18.4s, v13.s[0]
+	WORD	$0x4FAD1248 // fmla v8.4s, v18.4s, v13.s[1]
+	WORD	$0x4F8D1A49 // fmla v9.4s, v18.4s, v13.s[2]
+	FMOVQ	192(R2), F15
+	WORD	$0x2E6139F1 // shll v17.4s, v15.4h, #16
+	WORD	$0x6E6139F2 // shll2 v18.4s, v15.8h, #16
+	WORD	$0x4FAD1A20 // fmla v0.4s, v17.4s, v13.s[3]
+	WORD	$0x4F8E1221 // fmla v1.4s, v17.4s, v14.s[0]
+	WORD	$0x4FAE1222 // fmla v2.4s, v17.4s, v14.s[1]
+	WORD	$0x4F8E1A23 // fmla v3.4s, v17.4s, v14.s[2]
+	WORD	$0x4FAE1A24 // fmla v4.4s, v17.4s, v14.s[3]
+	WORD	$0x4FAD1A45 // fmla v5.4s, v18.4s, v13.s[3]
+	WORD	$0x4F8E1246 // fmla v6.4s, v18.4s, v14.s[0]
+	WORD	$0x4FAE1247 // fmla v7.4s, v18.4s, v14.s[1]
+	WORD	$0x4F8E1A48 // fmla v8.4s, v18.4s, v14.s[2]
+	WORD	$0x4FAE1A49 // fmla v9.4s, v18.4s, v14.s[3]
+	ADD	$256, R2, R2
+	ADD	$80, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F10
+	FMOVS	16(R4), F11
+	FMOVQ	0(R2), F15
+	WORD	$0x2E6139F1 // shll v17.4s, v15.4h, #16
+	WORD	$0x6E6139F2 // shll2 v18.4s, v15.8h, #16
+	WORD	$0x4F8A1220 // fmla v0.4s, v17.4s, v10.s[0]
+	WORD	$0x4FAA1221 // fmla v1.4s, v17.4s, v10.s[1]
+	WORD	$0x4F8A1A22 // fmla v2.4s, v17.4s, v10.s[2]
+	WORD	$0x4FAA1A23 // fmla v3.4s, v17.4s, v10.s[3]
+	WORD	$0x4F8B1224 // fmla v4.4s, v17.4s, v11.s[0]
+	WORD	$0x4F8A1245 // fmla v5.4s, v18.4s, v10.s[0]
+	WORD	$0x4FAA1246 // fmla v6.4s, v18.4s, v10.s[1]
+	WORD	$0x4F8A1A47 // fmla v7.4s, v18.4s, v10.s[2]
+	WORD	$0x4FAA1A48 // fmla v8.4s, v18.4s, v10.s[3]
+	WORD	$0x4F8B1249 // fmla v9.4s, v18.4s, v11.s[0]
+	ADD	$64, R2, R2
+	ADD	$20, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E20D5EF // fadd v15.4s, v15.4s, v0.4s
+	WORD	$0x4E25D610 // fadd v16.4s, v16.4s, v5.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E21D5EF // fadd v15.4s, v15.4s, v1.4s
+	WORD	$0x4E26D610 // fadd v16.4s, v16.4s, v6.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E22D5EF // fadd v15.4s, v15.4s, v2.4s
+	WORD	$0x4E27D610 // fadd v16.4s, v16.4s, v7.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E23D5EF // fadd v15.4s, v15.4s, v3.4s
+	WORD	$0x4E28D610 // fadd v16.4s, v16.4s, v8.4s
+	FSTPQ	(F15, F16), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F15, F16)
+	WORD	$0x4E24D5EF // fadd v15.4s, v15.4s, v4.4s
+	WORD	$0x4E29D610 // fadd v16.4s, v16.4s, v9.4s
+	FSTPQ	(F15, F16), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsBF16x6NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsBF16x6NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F12
+	FMOVQ	16(R4), F13
+	FMOVQ	32(R4), F14
+	FMOVQ	48(R4), F15
+	FMOVQ	64(R4), F16
+	FMOVQ	80(R4), F17
+	FMOVQ	0(R2), F18
+	WORD	$0x2E613A54 // shll v20.4s, v18.4h, #16
+	WORD	$0x6E613A55 // shll2 v21.4s, v18.8h, #16
+	WORD	$0x4F8C1280 // fmla v0.4s, v20.4s, v12.s[0]
+	WORD	$0x4FAC1281 // fmla v1.4s, v20.4s, v12.s[1]
+	WORD	$0x4F8C1A82 // fmla v2.4s, v20.4s, v12.s[2]
+	WORD	$0x4FAC1A83 // fmla v3.4s, v20.4s, v12.s[3]
+	WORD	$0x4F8D1284 // fmla v4.4s, v20.4s, v13.s[0]
+	WORD	$0x4FAD1285 // fmla v5.4s, v20.4s, v13.s[1]
+	WORD	$0x4F8C12A6 // fmla v6.4s, v21.4s, v12.s[0]
+	WORD	$0x4FAC12A7 // fmla v7.4s, v21.4s, v12.s[1]
+	WORD	$0x4F8C1AA8 // fmla v8.4s, v21.4s, v12.s[2]
+	WORD	$0x4FAC1AA9 // fmla v9.4s, v21.4s, v12.s[3]
+	WORD	$0x4F8D12AA // fmla v10.4s, v21.4s, v13.s[0]
+	WORD	$0x4FAD12AB // fmla v11.4s, v21.4s, v13.s[1]
+	FMOVQ	64(R2), F18
+	WORD	$0x2E613A54 // shll v20.4s, v18.4h, #16
+	WORD	$0x6E613A55 // shll2 v21.4s, v18.8h, #16
+	WORD	$0x4F8D1A80 // fmla v0.4s, v20.4s, v13.s[2]
+	WORD	$0x4FAD1A81 // fmla v1.4s, v20.4s, v13.s[3]
+	WORD	$0x4F8E1282 // fmla v2.4s, v20.4s, v14.s[0]
+	WORD	$0x4FAE1283 // fmla v3.4s, v20.4s, v14.s[1]
+	WORD	$0x4F8E1A84 // fmla v4.4s, v20.4s, v14.s[2]
+	WORD	$0x4FAE1A85 // fmla v5.4s, v20.4s, v14.s[3]
+	WORD	$0x4F8D1AA6 // fmla v6.4s, v21.4s, v13.s[2]
+	WORD	$0x4FAD1AA7 // fmla v7.4s, v21.4s, v13.s[3]
+	WORD	$0x4F8E12A8 // fmla v8.4s, v21.4s, v14.s[0]
+	WORD	$0x4FAE12A9 // fmla v9.4s, v21.4s, v14.s[1]
+	WORD	$0x4F8E1AAA // fmla v10.4s, v21.4s, v14.s[2]
+	WORD	$0x4FAE1AAB // fmla v11.4s, v21.4s, v14.s[3]
+	FMOVQ	128(R2), F18
+	WORD	$0x2E613A54 // shll v20.4s, v18.4h, #16
+	WORD	$0x6E613A55 // shll2 v21.4s, v18.8h, #16
+	WORD	$0x4F8F1280 // fmla v0.4s, v20.4s, v15.s[0]
+	WORD	$0x4FAF1281 // fmla v1.4s, v20.4s, v15.s[1]
+	WORD	$0x4F8F1A82 // fmla v2.4s, v20.4s, v15.s[2]
+	WORD	$0x4FAF1A83 // fmla v3.4s, v20.4s, v15.s[3]
+	WORD	$0x4F901284 // fmla v4.4s, v20.4s, v16.s[0]
+	WORD	$0x4FB01285 // fmla v5.4s, v20.4s, v16.s[1]
+	WORD	$0x4F8F12A6 // fmla v6.4s, v21.4s, v15.s[0]
+	WORD	$0x4FAF12A7 // fmla v7.4s, v21.4s, v15.s[1]
+	WORD	$0x4F8F1AA8 // fmla v8.4s, v21.4s, v15.s[2]
+	WORD	$0x4FAF1AA9 // fmla v9.4s, v21.4s, v15.s[3]
+	WORD	$0x4F9012AA // fmla v10.4s, v21.4s, v16.s[0]
+	WORD	$0x4FB012AB // fmla v11.4s, v21.4s, v16.s[1]
+	FMOVQ	192(R2), F18
+	WORD	$0x2E613A54 // shll v20.4s, v18.4h, #16
+	WORD	$0x6E613A55 // shll2 v21.4s, v18.8h, #16
+	WORD	$0x4F901A80 // fmla v0.4s, v20.4s, v16.s[2]
+	WORD	$0x4FB01A81 // fmla v1.4s, v20.4s, v16.s[3]
+	WORD	$0x4F911282 // fmla v2.4s, v20.4s, v17.s[0]
+	WORD	$0x4FB11283 // fmla v3.4s, v20.4s, v17.s[1]
+	WORD	$0x4F911A84 // fmla v4.4s, v20.4s, v17.s[2]
+	WORD	$0x4FB11A85 // fmla v5.4s, v20.4s, v17.s[3]
+	WORD	$0x4F901AA6 // fmla v6.4s, v21.4s, v16.s[2]
+	WORD	$0x4FB01AA7 // fmla v7.4s, v21.4s, v16.s[3]
+	WORD	$0x4F9112A8 // fmla v8.4s, v21.4s, v17.s[0]
+	WORD	$0x4FB112A9 // fmla v9.4s, v21.4s, v17.s[1]
+	WORD	$0x4F911AAA // fmla v10.4s, v21.4s, v17.s[2]
+	WORD	$0x4FB11AAB // fmla v11.4s, v21.4s, v17.s[3]
+	ADD	$256, R2, R2
+	ADD	$96, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F12
+	FMOVD	16(R4), F13
+	FMOVQ	0(R2), F18
+	WORD	$0x2E613A54 // shll v20.4s, v18.4h, #16
+	WORD	$0x6E613A55 // shll2 v21.4s, v18.8h, #16
+	WORD	$0x4F8C1280 // fmla v0.4s, v20.4s, v12.s[0]
+	WORD	$0x4FAC1281 // fmla v1.4s, v20.4s, v12.s[1]
+	WORD	$0x4F8C1A82 // fmla v2.4s, v20.4s, v12.s[2]
+	WORD	$0x4FAC1A83 // fmla v3.4s, v20.4s, v12.s[3]
+	WORD	$0x4F8D1284 // fmla v4.4s, v20.4s, v13.s[0]
+	WORD	$0x4FAD1285 // fmla v5.4s, v20.4s, v13.s[1]
+	WORD	$0x4F8C12A6 // fmla v6.4s, v21.4s, v12.s[0]
+	WORD	$0x4FAC12A7 // fmla v7.4s, v21.4s, v12.s[1]
+	WORD	$0x4F8C1AA8 // fmla v8.4s, v21.4s, v12.s[2]
+	WORD	$0x4FAC1AA9 // fmla v9.4s, v21.4s, v12.s[3]
+	WORD	$0x4F8D12AA // fmla v10.4s, v21.4s, v13.s[0]
+	WORD	$0x4FAD12AB // fmla v11.4s, v21.4s, v13.s[1]
+	ADD	$64, R2, R2
+	ADD	$24, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E20D652 // fadd v18.4s, v18.4s, v0.4s
+	WORD	$0x4E26D673 // fadd v19.4s, v19.4s, v6.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E21D652 // fadd v18.4s, v18.4s, v1.4s
+	WORD	$0x4E27D673 // fadd v19.4s, v19.4s, v7.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E22D652 // fadd v18.4s, v18.4s, v2.4s
+	WORD	$0x4E28D673 // fadd v19.4s, v19.4s, v8.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E23D652 // fadd v18.4s, v18.4s, v3.4s
+	WORD	$0x4E29D673 // fadd v19.4s, v19.4s, v9.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E24D652 // fadd v18.4s, v18.4s, v4.4s
+	WORD	$0x4E2AD673 // fadd v19.4s, v19.4s, v10.4s
+	FSTPQ	(F18, F19), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F18, F19)
+	WORD	$0x4E25D652 // fadd v18.4s, v18.4s, v5.4s
+	WORD	$0x4E2BD673 // fadd v19.4s, v19.4s, v11.4s
+	FSTPQ	(F18, F19), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsBF16x7NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsBF16x7NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F14
+	FMOVQ	16(R4), F15
+	FMOVQ	32(R4), F16
+	FMOVQ	48(R4), F17
+	FMOVQ	64(R4), F18
+	FMOVQ	80(R4), F19
+	FMOVQ	96(R4), F20
+	FMOVQ	0(R2), F21
+	WORD	$0x2E613AB7 // shll v23.4s, v21.4h, #16
+	WORD	$0x6E613AB8 // shll2 v24.4s, v21.8h, #16
+	WORD	$0x4F8E12E0 // fmla v0.4s, v23.4s, v14.s[0]
+	WORD	$0x4FAE12E1 // fmla v1.4s, v23.4s, v14.s[1]
+	WORD	$0x4F8E1AE2 // fmla v2.4s, v23.4s, v14.s[2]
+	WORD	$0x4FAE1AE3 // fmla v3.4s, v23.4s, v14.s[3]
+	WORD	$0x4F8F12E4 // fmla v4.4s, v23.4s, v15.s[0]
+	WORD	$0x4FAF12E5 // fmla v5.4s, v23.4s, v15.s[1]
+	WORD	$0x4F8F1AE6 // fmla v6.4s, v23.4s, v15.s[2]
+	WORD	$0x4F8E1307 // fmla v7.4s, v24.4s, v14.s[0]
+	WORD	$0x4FAE1308 // fmla v8.4s, v24.4s, v14.s[1]
+	WORD	$0x4F8E1B09 // fmla v9.4s, v24.4s, v14.s[2]
+	WORD	$0x4FAE1B0A // fmla v10.4s, v24.4s, v14.s[3]
+	WORD	$0x4F8F130B // fmla v11.4s, v24.4s, v15.s[0]
+	WORD	$0x4FAF130C // fmla v12.4s, v24.4s, v15.s[1]
+	WORD	$0x4F8F1B0D // fmla v13.4s, v24.4s, v15.s[2]
+	FMOVQ	64(R2), F21
+	WORD	$0x2E613AB7 // shll v23.4s, v21.4h, #16
+	WORD	$0x6E613AB8 // shll2 v24.4s, v21.8h, #16
+	WORD	$0x4FAF1AE0 // fmla v0.4s, v23.4s, v15.s[3]
+	WORD	$0x4F9012E1 // fmla v1.4s, v23.4s, v16.s[0]
+	WORD	$0x4FB012E2 // fmla v2.4s, v23.4s, v16.s[1]
+	WORD	$0x4F901AE3 // fmla v3.4s, v23.4s, v16.s[2]
+	WORD	$0x4FB01AE4 // fmla v4.4s, v23.4s, v16.s[3]
+	WORD	$0x4F9112E5 // fmla v5.4s, v23.4s, v17.s[0]
+	WORD	$0x4FB112E6 // fmla v6.4s, v23.4s, v17.s[1]
+	WORD	$0x4FAF1B07 // fmla v7.4s, v24.4s, v15.s[3]
+	WORD	$0x4F901308 // fmla v8.4s, v24.4s, v16.s[0]
+	WORD	$0x4FB01309 // fmla v9.4s, v24.4s, v16.s[1]
+	WORD	$0x4F901B0A // fmla v10.4s, v24.4s, v16.s[2]
+	WORD	$0x4FB01B0B // fmla v11.4s, v24.4s, v16.s[3]
+	WORD	$0x4F91130C // fmla v12.4s, v24.4s, v17.s[0]
+	WORD	$0x4FB1130D // fmla v13.4s, v24.4s, v17.s[1]
+	FMOVQ	128(R2), F21
+	WORD	$0x2E613AB7 // shll v23.4s, v21.4h, #16
+	WORD	$0x6E613AB8 // shll2 v24.4s, v21.8h, #16
+	WORD	$0x4F911AE0 // fmla v0.4s, v23.4s, v17.s[2]
+	WORD	$0x4FB11AE1 // fmla v1.4s, v23.4s, v17.s[3]
+	WORD	$0x4F9212E2 // fmla v2.4s, v23.4s, v18.s[0]
+	WORD	$0x4FB212E3 // fmla v3.4s, v23.4s, v18.s[1]
+	WORD	$0x4F921AE4 // fmla v4.4s, v23.4s, v18.s[2]
+	WORD	$0x4FB21AE5 // fmla v5.4s, v23.4s, v18.s[3]
+	WORD	$0x4F9312E6 // fmla v6.4s, v23.4s, v19.s[0]
+	WORD	$0x4F911B07 // fmla v7.4s, v24.4s, v17.s[2]
+	WORD	$0x4FB11B08 // fmla v8.4s, v24.4s, v17.s[3]
+	WORD	$0x4F921309 // fmla v9.4s, v24.4s, v18.s[0]
+	WORD	$0x4FB2130A // fmla v10.4s, v24.4s, v18.s[1]
+	WORD	$0x4F921B0B // fmla v11.4s, v24.4s, v18.s[2]
+	WORD	$0x4FB21B0C // fmla v12.4s, v24.4s, v18.s[3]
+	WORD	$0x4F93130D // fmla v13.4s, v24.4s, v19.s[0]
+	FMOVQ	192(R2), F21
+	WORD	$0x2E613AB7 // shll v23.4s, v21.4h, #16
+	WORD	$0x6E613AB8 // shll2 v24.4s, v21.8h, #16
+	WORD	$0x4FB312E0 // fmla v0.4s, v23.4s, v19.s[1]
+	WORD	$0x4F931AE1 // fmla v1.4s, v23.4s, v19.s[2]
+	WORD	$0x4FB31AE2 // fmla v2.4s, v23.4s, v19.s[3]
+	WORD	$0x4F9412E3 // fmla v3.4s, v23.4s, v20.s[0]
+	WORD	$0x4FB412E4 // fmla v4.4s, v23.4s, v20.s[1]
+	WORD	$0x4F941AE5 // fmla v5.4s, v23.4s, v20.s[2]
+	WORD	$0x4FB41AE6 // fmla v6.4s, v23.4s, v20.s[3]
+	WORD	$0x4FB31307 // fmla v7.4s, v24.4s, v19.s[1]
+	WORD	$0x4F931B08 // fmla v8.4s, v24.4s, v19.s[2]
+	WORD	$0x4FB31B09 // fmla v9.4s, v24.4s, v19.s[3]
+	WORD	$0x4F94130A // fmla v10.4s, v24.4s, v20.s[0]
+	WORD	$0x4FB4130B // fmla v11.4s, v24.4s, v20.s[1]
+	WORD	$0x4F941B0C // fmla v12.4s, v24.4s, v20.s[2]
+	WORD	$0x4FB41B0D // fmla v13.4s, v24.4s, v20.s[3]
+	ADD	$256, R2, R2
+	ADD	$112, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F14
+	FMOVD	16(R4), F15
+	FMOVS	24(R4), F16
+	FMOVQ	0(R2), F21
+	WORD	$0x2E613AB7 // shll v23.4s, v21.4h, #16
+	WORD	$0x6E613AB8 // shll2 v24.4s, v21.8h, #16
+	WORD	$0x4F8E12E0 // fmla v0.4s, v23.4s, v14.s[0]
+	WORD	$0x4FAE12E1 // fmla v1.4s, v23.4s, v14.s[1]
+	WORD	$0x4F8E1AE2 // fmla v2.4s, v23.4s, v14.s[2]
+	WORD	$0x4FAE1AE3 // fmla v3.4s, v23.4s, v14.s[3]
+	WORD	$0x4F8F12E4 // fmla v4.4s, v23.4s, v15.s[0]
+	WORD	$0x4FAF12E5 // fmla v5.4s, v23.4s, v15.s[1]
+	WORD	$0x4F9012E6 // fmla v6.4s, v23.4s, v16.s[0]
+	WORD	$0x4F8E1307 // fmla v7.4s, v24.4s, v14.s[0]
+	WORD	$0x4FAE1308 // fmla v8.4s, v24.4s, v14.s[1]
+	WORD	$0x4F8E1B09 // fmla v9.4s, v24.4s, v14.s[2]
+	WORD	$0x4FAE1B0A // fmla v10.4s, v24.4s, v14.s[3]
+	WORD	$0x4F8F130B // fmla v11.4s, v24.4s, v15.s[0]
+	WORD	$0x4FAF130C // fmla v12.4s, v24.4s, v15.s[1]
+	WORD	$0x4F90130D // fmla v13.4s, v24.4s, v16.s[0]
+	ADD	$64, R2, R2
+	ADD	$28, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E20D6B5 // fadd v21.4s, v21.4s, v0.4s
+	WORD	$0x4E27D6D6 // fadd v22.4s, v22.4s, v7.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E21D6B5 // fadd v21.4s, v21.4s, v1.4s
+	WORD	$0x4E28D6D6 // fadd v22.4s, v22.4s, v8.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E22D6B5 // fadd v21.4s, v21.4s, v2.4s
+	WORD	$0x4E29D6D6 // fadd v22.4s, v22.4s, v9.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E23D6B5 // fadd v21.4s, v21.4s, v3.4s
+	WORD	$0x4E2AD6D6 // fadd v22.4s, v22.4s, v10.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E24D6B5 // fadd v21.4s, v21.4s, v4.4s
+	WORD	$0x4E2BD6D6 // fadd v22.4s, v22.4s, v11.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E25D6B5 // fadd v21.4s, v21.4s, v5.4s
+	WORD	$0x4E2CD6D6 // fadd v22.4s, v22.4s, v12.4s
+	FSTPQ	(F21, F22), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F21, F22)
+	WORD	$0x4E26D6B5 // fadd v21.4s, v21.4s, v6.4s
+	WORD	$0x4E2DD6D6 // fadd v22.4s, v22.4s, v13.4s
+	FSTPQ	(F21, F22), 0(R10)
+	CBNZ	R7, segment1
+	RET
+
+// func floatsBF16x8NEON(y *float32, yStride uint64, w *byte, x *float32, cols, segmentCols uint64)
+TEXT ·floatsBF16x8NEON(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	x+24(FP), R4
+	MOVD	cols+32(FP), R7
+	MOVD	segmentCols+40(FP), R8
+segment1:
+	CMP	R8, R7
+	CSEL	LO, R7, R8, R9
+	SUB	R9, R7, R7
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	SUBS	$4, R9, R9
+	BLT	rest3
+four5:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FMOVQ	32(R4), F18
+	FMOVQ	48(R4), F19
+	FMOVQ	64(R4), F20
+	FMOVQ	80(R4), F21
+	FMOVQ	96(R4), F22
+	FMOVQ	112(R4), F23
+	FMOVQ	0(R2), F24
+	WORD	$0x2E613B1A // shll v26.4s, v24.4h, #16
+	WORD	$0x6E613B1B // shll2 v27.4s, v24.8h, #16
+	WORD	$0x4F901340 // fmla v0.4s, v26.4s, v16.s[0]
+	WORD	$0x4FB01341 // fmla v1.4s, v26.4s, v16.s[1]
+	WORD	$0x4F901B42 // fmla v2.4s, v26.4s, v16.s[2]
+	WORD	$0x4FB01B43 // fmla v3.4s, v26.4s, v16.s[3]
+	WORD	$0x4F911344 // fmla v4.4s, v26.4s, v17.s[0]
+	WORD	$0x4FB11345 // fmla v5.4s, v26.4s, v17.s[1]
+	WORD	$0x4F911B46 // fmla v6.4s, v26.4s, v17.s[2]
+	WORD	$0x4FB11B47 // fmla v7.4s, v26.4s, v17.s[3]
+	WORD	$0x4F901368 // fmla v8.4s, v27.4s, v16.s[0]
+	WORD	$0x4FB01369 // fmla v9.4s, v27.4s, v16.s[1]
+	WORD	$0x4F901B6A // fmla v10.4s, v27.4s, v16.s[2]
+	WORD	$0x4FB01B6B // fmla v11.4s, v27.4s, v16.s[3]
+	WORD	$0x4F91136C // fmla v12.4s, v27.4s, v17.s[0]
+	WORD	$0x4FB1136D // fmla v13.4s, v27.4s, v17.s[1]
+	WORD	$0x4F911B6E // fmla v14.4s, v27.4s, v17.s[2]
+	WORD	$0x4FB11B6F // fmla v15.4s, v27.4s, v17.s[3]
+	FMOVQ	64(R2), F24
+	WORD	$0x2E613B1A // shll v26.4s, v24.4h, #16
+	WORD	$0x6E613B1B // shll2 v27.4s, v24.8h, #16
+	WORD	$0x4F921340 // fmla v0.4s, v26.4s, v18.s[0]
+	WORD	$0x4FB21341 // fmla v1.4s, v26.4s, v18.s[1]
+	WORD	$0x4F921B42 // fmla v2.4s, v26.4s, v18.s[2]
+	WORD	$0x4FB21B43 // fmla v3.4s, v26.4s, v18.s[3]
+	WORD	$0x4F931344 // fmla v4.4s, v26.4s, v19.s[0]
+	WORD	$0x4FB31345 // fmla v5.4s, v26.4s, v19.s[1]
+	WORD	$0x4F931B46 // fmla v6.4s, v26.4s, v19.s[2]
+	WORD	$0x4FB31B47 // fmla v7.4s, v26.4s, v19.s[3]
+	WORD	$0x4F921368 // fmla v8.4s, v27.4s, v18.s[0]
+	WORD	$0x4FB21369 // fmla v9.4s, v27.4s, v18.s[1]
+	WORD	$0x4F921B6A // fmla v10.4s, v27.4s, v18.s[2]
+	WORD	$0x4FB21B6B // fmla v11.4s, v27.4s, v18.s[3]
+	WORD	$0x4F93136C // fmla v12.4s, v27.4s, v19.s[0]
+	WORD	$0x4FB3136D // fmla v13.4s, v27.4s, v19.s[1]
+	WORD	$0x4F931B6E // fmla v14.4s, v27.4s, v19.s[2]
+	WORD	$0x4FB31B6F // fmla v15.4s, v27.4s, v19.s[3]
+	FMOVQ	128(R2), F24
+	WORD	$0x2E613B1A // shll v26.4s, v24.4h, #16
+	WORD	$0x6E613B1B // shll2 v27.4s, v24.8h, #16
+	WORD	$0x4F941340 // fmla v0.4s, v26.4s, v20.s[0]
+	WORD	$0x4FB41341 // fmla v1.4s, v26.4s, v20.s[1]
+	WORD	$0x4F941B42 // fmla v2.4s, v26.4s, v20.s[2]
+	WORD	$0x4FB41B43 // fmla v3.4s, v26.4s, v20.s[3]
+	WORD	$0x4F951344 // fmla v4.4s, v26.4s, v21.s[0]
+	WORD	$0x4FB51345 // fmla v5.4s, v26.4s, v21.s[1]
+	WORD	$0x4F951B46 // fmla v6.4s, v26.4s, v21.s[2]
+	WORD	$0x4FB51B47 // fmla v7.4s, v26.4s, v21.s[3]
+	WORD	$0x4F941368 // fmla v8.4s, v27.4s, v20.s[0]
+	WORD	$0x4FB41369 // fmla v9.4s, v27.4s, v20.s[1]
+	WORD	$0x4F941B6A // fmla v10.4s, v27.4s, v20.s[2]
+	WORD	$0x4FB41B6B // fmla v11.4s, v27.4s, v20.s[3]
+	WORD	$0x4F95136C // fmla v12.4s, v27.4s, v21.s[0]
+	WORD	$0x4FB5136D // fmla v13.4s, v27.4s, v21.s[1]
+	WORD	$0x4F951B6E // fmla v14.4s, v27.4s, v21.s[2]
+	WORD	$0x4FB51B6F // fmla v15.4s, v27.4s, v21.s[3]
+	FMOVQ	192(R2), F24
+	WORD	$0x2E613B1A // shll v26.4s, v24.4h, #16
+	WORD	$0x6E613B1B // shll2 v27.4s, v24.8h, #16
+	WORD	$0x4F961340 // fmla v0.4s, v26.4s, v22.s[0]
+	WORD	$0x4FB61341 // fmla v1.4s, v26.4s, v22.s[1]
+	WORD	$0x4F961B42 // fmla v2.4s, v26.4s, v22.s[2]
+	WORD	$0x4FB61B43 // fmla v3.4s, v26.4s, v22.s[3]
+	WORD	$0x4F971344 // fmla v4.4s, v26.4s, v23.s[0]
+	WORD	$0x4FB71345 // fmla v5.4s, v26.4s, v23.s[1]
+	WORD	$0x4F971B46 // fmla v6.4s, v26.4s, v23.s[2]
+	WORD	$0x4FB71B47 // fmla v7.4s, v26.4s, v23.s[3]
+	WORD	$0x4F961368 // fmla v8.4s, v27.4s, v22.s[0]
+	WORD	$0x4FB61369 // fmla v9.4s, v27.4s, v22.s[1]
+	WORD	$0x4F961B6A // fmla v10.4s, v27.4s, v22.s[2]
+	WORD	$0x4FB61B6B // fmla v11.4s, v27.4s, v22.s[3]
+	WORD	$0x4F97136C // fmla v12.4s, v27.4s, v23.s[0]
+	WORD	$0x4FB7136D // fmla v13.4s, v27.4s, v23.s[1]
+	WORD	$0x4F971B6E // fmla v14.4s, v27.4s, v23.s[2]
+	WORD	$0x4FB71B6F // fmla v15.4s, v27.4s, v23.s[3]
+	ADD	$256, R2, R2
+	ADD	$128, R4, R4
+	SUBS	$4, R9, R9
+	BGE	four5
+rest3:
+	SUBS	$-4, R9, R9
+	BEQ	end4
+column2:
+	FMOVQ	0(R4), F16
+	FMOVQ	16(R4), F17
+	FMOVQ	0(R2), F24
+	WORD	$0x2E613B1A // shll v26.4s, v24.4h, #16
+	WORD	$0x6E613B1B // shll2 v27.4s, v24.8h, #16
+	WORD	$0x4F901340 // fmla v0.4s, v26.4s, v16.s[0]
+	WORD	$0x4FB01341 // fmla v1.4s, v26.4s, v16.s[1]
+	WORD	$0x4F901B42 // fmla v2.4s, v26.4s, v16.s[2]
+	WORD	$0x4FB01B43 // fmla v3.4s, v26.4s, v16.s[3]
+	WORD	$0x4F911344 // fmla v4.4s, v26.4s, v17.s[0]
+	WORD	$0x4FB11345 // fmla v5.4s, v26.4s, v17.s[1]
+	WORD	$0x4F911B46 // fmla v6.4s, v26.4s, v17.s[2]
+	WORD	$0x4FB11B47 // fmla v7.4s, v26.4s, v17.s[3]
+	WORD	$0x4F901368 // fmla v8.4s, v27.4s, v16.s[0]
+	WORD	$0x4FB01369 // fmla v9.4s, v27.4s, v16.s[1]
+	WORD	$0x4F901B6A // fmla v10.4s, v27.4s, v16.s[2]
+	WORD	$0x4FB01B6B // fmla v11.4s, v27.4s, v16.s[3]
+	WORD	$0x4F91136C // fmla v12.4s, v27.4s, v17.s[0]
+	WORD	$0x4FB1136D // fmla v13.4s, v27.4s, v17.s[1]
+	WORD	$0x4F911B6E // fmla v14.4s, v27.4s, v17.s[2]
+	WORD	$0x4FB11B6F // fmla v15.4s, v27.4s, v17.s[3]
+	ADD	$64, R2, R2
+	ADD	$32, R4, R4
+	SUBS	$1, R9, R9
+	BNE	column2
+end4:
+	MOVD	R0, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E20D718 // fadd v24.4s, v24.4s, v0.4s
+	WORD	$0x4E28D739 // fadd v25.4s, v25.4s, v8.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E21D718 // fadd v24.4s, v24.4s, v1.4s
+	WORD	$0x4E29D739 // fadd v25.4s, v25.4s, v9.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E22D718 // fadd v24.4s, v24.4s, v2.4s
+	WORD	$0x4E2AD739 // fadd v25.4s, v25.4s, v10.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E23D718 // fadd v24.4s, v24.4s, v3.4s
+	WORD	$0x4E2BD739 // fadd v25.4s, v25.4s, v11.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E24D718 // fadd v24.4s, v24.4s, v4.4s
+	WORD	$0x4E2CD739 // fadd v25.4s, v25.4s, v12.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E25D718 // fadd v24.4s, v24.4s, v5.4s
+	WORD	$0x4E2DD739 // fadd v25.4s, v25.4s, v13.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E26D718 // fadd v24.4s, v24.4s, v6.4s
+	WORD	$0x4E2ED739 // fadd v25.4s, v25.4s, v14.4s
+	FSTPQ	(F24, F25), 0(R10)
+	ADD	R1, R10, R10
+	FLDPQ	0(R10), (F24, F25)
+	WORD	$0x4E27D718 // fadd v24.4s, v24.4s, v7.4s
+	WORD	$0x4E2FD739 // fadd v25.4s, v25.4s, v15.4s
+	FSTPQ	(F24, F25), 0(R10)
 	CBNZ	R7, segment1
 	RET

@@ -16,6 +16,18 @@ func superQ4Kx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 // superQ4Kx4NEON adds the products of 8 rows of Q4K weights and 4 activation rows to y.
 func superQ4Kx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
+// superQ4Kx5NEON adds the products of 4 rows of Q4K weights and 5 activation rows to y.
+func superQ4Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ4Kx6NEON adds the products of 4 rows of Q4K weights and 6 activation rows to y.
+func superQ4Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ4Kx7NEON adds the products of 4 rows of Q4K weights and 7 activation rows to y.
+func superQ4Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ4Kx8NEON adds the products of 4 rows of Q4K weights and 8 activation rows to y.
+func superQ4Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
 // superQ5Kx1NEON adds the products of 32 rows of Q5K weights and 1 activation rows to y.
 func superQ5Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
@@ -27,6 +39,18 @@ func superQ5Kx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 
 // superQ5Kx4NEON adds the products of 8 rows of Q5K weights and 4 activation rows to y.
 func superQ5Kx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ5Kx5NEON adds the products of 4 rows of Q5K weights and 5 activation rows to y.
+func superQ5Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ5Kx6NEON adds the products of 4 rows of Q5K weights and 6 activation rows to y.
+func superQ5Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ5Kx7NEON adds the products of 4 rows of Q5K weights and 7 activation rows to y.
+func superQ5Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ5Kx8NEON adds the products of 4 rows of Q5K weights and 8 activation rows to y.
+func superQ5Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ6Kx1NEON adds the products of 32 rows of Q6K weights and 1 activation rows to y.
 func superQ6Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
@@ -40,6 +64,18 @@ func superQ6Kx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 // superQ6Kx4NEON adds the products of 8 rows of Q6K weights and 4 activation rows to y.
 func superQ6Kx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
+// superQ6Kx5NEON adds the products of 4 rows of Q6K weights and 5 activation rows to y.
+func superQ6Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ6Kx6NEON adds the products of 4 rows of Q6K weights and 6 activation rows to y.
+func superQ6Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ6Kx7NEON adds the products of 4 rows of Q6K weights and 7 activation rows to y.
+func superQ6Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ6Kx8NEON adds the products of 4 rows of Q6K weights and 8 activation rows to y.
+func superQ6Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
 // superQ3Kx1NEON adds the products of 32 rows of Q3K weights and 1 activation rows to y.
 func superQ3Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
@@ -51,6 +87,18 @@ func superQ3Kx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 
 // superQ3Kx4NEON adds the products of 8 rows of Q3K weights and 4 activation rows to y.
 func superQ3Kx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ3Kx5NEON adds the products of 4 rows of Q3K weights and 5 activation rows to y.
+func superQ3Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ3Kx6NEON adds the products of 4 rows of Q3K weights and 6 activation rows to y.
+func superQ3Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ3Kx7NEON adds the products of 4 rows of Q3K weights and 7 activation rows to y.
+func superQ3Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ3Kx8NEON adds the products of 4 rows of Q3K weights and 8 activation rows to y.
+func superQ3Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
 // superQ2Kx1NEON adds the products of 32 rows of Q2K weights and 1 activation rows to y.
 func superQ2Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
@@ -64,6 +112,18 @@ func superQ2Kx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32
 // superQ2Kx4NEON adds the products of 8 rows of Q2K weights and 4 activation rows to y.
 func superQ2Kx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
+// superQ2Kx5NEON adds the products of 4 rows of Q2K weights and 5 activation rows to y.
+func superQ2Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx6NEON adds the products of 4 rows of Q2K weights and 6 activation rows to y.
+func superQ2Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx7NEON adds the products of 4 rows of Q2K weights and 7 activation rows to y.
+func superQ2Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superQ2Kx8NEON adds the products of 4 rows of Q2K weights and 8 activation rows to y.
+func superQ2Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
 // superIQ4XSx1NEON adds the products of 32 rows of IQ4XS weights and 1 activation rows to y.
 func superIQ4XSx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 
@@ -75,3 +135,15 @@ func superIQ4XSx3NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int
 
 // superIQ4XSx4NEON adds the products of 8 rows of IQ4XS weights and 4 activation rows to y.
 func superIQ4XSx4NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx5NEON adds the products of 4 rows of IQ4XS weights and 5 activation rows to y.
+func superIQ4XSx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx6NEON adds the products of 4 rows of IQ4XS weights and 6 activation rows to y.
+func superIQ4XSx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx7NEON adds the products of 4 rows of IQ4XS weights and 7 activation rows to y.
+func superIQ4XSx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+
+// superIQ4XSx8NEON adds the products of 4 rows of IQ4XS weights and 8 activation rows to y.
+func superIQ4XSx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)

@@ -422,7 +422,7 @@ pair3:
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
-	FMOVD	0(R5), F0
+	FMOVS	0(R5), F0
 	FMOVQ	0(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -431,14 +431,6 @@ pair3:
 	VUSHR	$8, V20.H8, V22.H8
 	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
-	FMOVQ	64(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F6022C4 // smlal v4.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C5 // smlal2 v5.4s, v22.8h, v0.h[2]
-	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F7022C4 // smlal v4.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C5 // smlal2 v5.4s, v22.8h, v0.h[3]
 	FMOVQ	16(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -447,14 +439,6 @@ pair3:
 	VUSHR	$8, V20.H8, V22.H8
 	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
-	FMOVQ	80(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F6022C6 // smlal v6.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
-	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F7022C6 // smlal v6.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
 	FMOVQ	32(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -463,14 +447,6 @@ pair3:
 	VUSHR	$8, V20.H8, V22.H8
 	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
-	FMOVQ	96(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F6022C8 // smlal v8.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
-	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F7022C8 // smlal v8.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
 	FMOVQ	48(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -479,14 +455,39 @@ pair3:
 	VUSHR	$8, V20.H8, V22.H8
 	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
+	FMOVS	4(R5), F0
+	FMOVQ	64(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$8, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C5 // smlal2 v5.4s, v22.8h, v0.h[0]
+	VUSHR	$8, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
+	FMOVQ	80(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$8, V22.H8, V22.H8
+	WORD	$0x0F4022C6 // smlal v6.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C7 // smlal2 v7.4s, v22.8h, v0.h[0]
+	VUSHR	$8, V20.H8, V22.H8
+	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
+	FMOVQ	96(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$8, V22.H8, V22.H8
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C9 // smlal2 v9.4s, v22.8h, v0.h[0]
+	VUSHR	$8, V20.H8, V22.H8
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
 	FMOVQ	112(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F6022CA // smlal v10.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
+	WORD	$0x0F4022CA // smlal v10.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022CB // smlal2 v11.4s, v22.8h, v0.h[0]
 	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F7022CA // smlal v10.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -861,7 +862,7 @@ pair3:
 	WORD	$0x6E36DE52 // fmul v18.4s, v18.4s, v22.4s
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
-	FMOVQ	0(R5), F0
+	FMOVD	0(R5), F0
 	FMOVQ	0(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -874,18 +875,6 @@ pair3:
 	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
 	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
 	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
-	FMOVQ	64(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F402AC4 // smlal v4.4s, v22.4h, v0.h[4]
-	WORD	$0x0F602AC5 // smlal v5.4s, v22.4h, v0.h[6]
-	WORD	$0x4F402AC6 // smlal2 v6.4s, v22.8h, v0.h[4]
-	WORD	$0x4F602AC7 // smlal2 v7.4s, v22.8h, v0.h[6]
-	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F502AC4 // smlal v4.4s, v22.4h, v0.h[5]
-	WORD	$0x0F702AC5 // smlal v5.4s, v22.4h, v0.h[7]
-	WORD	$0x4F502AC6 // smlal2 v6.4s, v22.8h, v0.h[5]
-	WORD	$0x4F702AC7 // smlal2 v7.4s, v22.8h, v0.h[7]
 	FMOVQ	16(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -898,18 +887,31 @@ pair3:
 	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
 	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
 	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	FMOVD	8(R5), F0
+	FMOVQ	64(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$8, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022C6 // smlal2 v6.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
+	VUSHR	$8, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
 	FMOVQ	80(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F402AC8 // smlal v8.4s, v22.4h, v0.h[4]
-	WORD	$0x0F602AC9 // smlal v9.4s, v22.4h, v0.h[6]
-	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
-	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C9 // smlal v9.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022CA // smlal2 v10.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
 	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F502AC8 // smlal v8.4s, v22.4h, v0.h[5]
-	WORD	$0x0F702AC9 // smlal v9.4s, v22.4h, v0.h[7]
-	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
-	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -1185,40 +1187,42 @@ pair3:
 	WORD	$0x6E32DDCE // fmul v14.4s, v14.4s, v18.4s
 	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
 	WORD	$0x6E32DDEF // fmul v15.4s, v15.4s, v18.4s
-	FMOVQ	0(R5), F0
-	FMOVD	16(R5), F1
+	FMOVD	0(R5), F0
+	FMOVS	8(R5), F1
 	FMOVQ	0(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$8, V18.H8, V18.H8
 	WORD	$0x0F40A244 // smull v4.4s, v18.4h, v0.h[0]
 	WORD	$0x0F60A245 // smull v5.4s, v18.4h, v0.h[2]
-	WORD	$0x0F40AA46 // smull v6.4s, v18.4h, v0.h[4]
+	WORD	$0x0F41A246 // smull v6.4s, v18.4h, v1.h[0]
 	WORD	$0x4F40A247 // smull2 v7.4s, v18.8h, v0.h[0]
 	WORD	$0x4F60A248 // smull2 v8.4s, v18.8h, v0.h[2]
-	WORD	$0x4F40AA49 // smull2 v9.4s, v18.8h, v0.h[4]
+	WORD	$0x4F41A249 // smull2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$8, V16.H8, V18.H8
 	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
 	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
-	WORD	$0x0F502A46 // smlal v6.4s, v18.4h, v0.h[5]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
 	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
 	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
-	WORD	$0x4F502A49 // smlal2 v9.4s, v18.8h, v0.h[5]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
+	FMOVD	12(R5), F0
+	FMOVS	20(R5), F1
 	FMOVQ	64(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$8, V18.H8, V18.H8
-	WORD	$0x0F602A44 // smlal v4.4s, v18.4h, v0.h[6]
-	WORD	$0x0F412245 // smlal v5.4s, v18.4h, v1.h[0]
-	WORD	$0x0F612246 // smlal v6.4s, v18.4h, v1.h[2]
-	WORD	$0x4F602A47 // smlal2 v7.4s, v18.8h, v0.h[6]
-	WORD	$0x4F412248 // smlal2 v8.4s, v18.8h, v1.h[0]
-	WORD	$0x4F612249 // smlal2 v9.4s, v18.8h, v1.h[2]
+	WORD	$0x0F402244 // smlal v4.4s, v18.4h, v0.h[0]
+	WORD	$0x0F602245 // smlal v5.4s, v18.4h, v0.h[2]
+	WORD	$0x0F412246 // smlal v6.4s, v18.4h, v1.h[0]
+	WORD	$0x4F402247 // smlal2 v7.4s, v18.8h, v0.h[0]
+	WORD	$0x4F602248 // smlal2 v8.4s, v18.8h, v0.h[2]
+	WORD	$0x4F412249 // smlal2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$8, V16.H8, V18.H8
-	WORD	$0x0F702A44 // smlal v4.4s, v18.4h, v0.h[7]
-	WORD	$0x0F512245 // smlal v5.4s, v18.4h, v1.h[1]
-	WORD	$0x0F712246 // smlal v6.4s, v18.4h, v1.h[3]
-	WORD	$0x4F702A47 // smlal2 v7.4s, v18.8h, v0.h[7]
-	WORD	$0x4F512248 // smlal2 v8.4s, v18.8h, v1.h[1]
-	WORD	$0x4F712249 // smlal2 v9.4s, v18.8h, v1.h[3]
+	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
+	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
+	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
+	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
 	FMOVQ	64(R3), F16
 	WORD	$0x0E217A12 // fcvtl v18.4s, v16.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -1536,7 +1540,6 @@ pair3:
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
 	FMOVQ	0(R5), F0
-	FMOVQ	16(R5), F1
 	FMOVQ	0(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
@@ -1557,26 +1560,27 @@ pair3:
 	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
 	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
 	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	FMOVQ	16(R5), F0
 	FMOVQ	64(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$8, V22.H8, V22.H8
-	WORD	$0x0F4122C4 // smlal v4.4s, v22.4h, v1.h[0]
-	WORD	$0x0F6122C5 // smlal v5.4s, v22.4h, v1.h[2]
-	WORD	$0x0F412AC6 // smlal v6.4s, v22.4h, v1.h[4]
-	WORD	$0x0F612AC7 // smlal v7.4s, v22.4h, v1.h[6]
-	WORD	$0x4F4122C8 // smlal2 v8.4s, v22.8h, v1.h[0]
-	WORD	$0x4F6122C9 // smlal2 v9.4s, v22.8h, v1.h[2]
-	WORD	$0x4F412ACA // smlal2 v10.4s, v22.8h, v1.h[4]
-	WORD	$0x4F612ACB // smlal2 v11.4s, v22.8h, v1.h[6]
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x0F402AC6 // smlal v6.4s, v22.4h, v0.h[4]
+	WORD	$0x0F602AC7 // smlal v7.4s, v22.4h, v0.h[6]
+	WORD	$0x4F4022C8 // smlal2 v8.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
+	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
+	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
 	VUSHR	$8, V20.H8, V22.H8
-	WORD	$0x0F5122C4 // smlal v4.4s, v22.4h, v1.h[1]
-	WORD	$0x0F7122C5 // smlal v5.4s, v22.4h, v1.h[3]
-	WORD	$0x0F512AC6 // smlal v6.4s, v22.4h, v1.h[5]
-	WORD	$0x0F712AC7 // smlal v7.4s, v22.4h, v1.h[7]
-	WORD	$0x4F5122C8 // smlal2 v8.4s, v22.8h, v1.h[1]
-	WORD	$0x4F7122C9 // smlal2 v9.4s, v22.8h, v1.h[3]
-	WORD	$0x4F512ACA // smlal2 v10.4s, v22.8h, v1.h[5]
-	WORD	$0x4F712ACB // smlal2 v11.4s, v22.8h, v1.h[7]
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x0F502AC6 // smlal v6.4s, v22.4h, v0.h[5]
+	WORD	$0x0F702AC7 // smlal v7.4s, v22.4h, v0.h[7]
+	WORD	$0x4F5022C8 // smlal2 v8.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
+	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
+	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -1620,6 +1624,1295 @@ pair3:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ4Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ4Kx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V18.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R11), F14
+	VSHL	$8, V14.H8, V14.H8
+	WORD	$0x4F1805CE // sshr v14.8h, v14.8h, #8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	512(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	FMOVQ	240(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	256(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	FMOVQ	640(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E1E7 // sdot v7.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E8 // sdot v8.4s, v15.16b, v2.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	272(R4), F3
+	WORD	$0x4F83E1E7 // sdot v7.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E8 // sdot v8.4s, v15.16b, v3.4b[1]
+	FMOVQ	768(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4F82E9E4 // sdot v4.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E5 // sdot v5.4s, v15.16b, v2.4b[3]
+	FMOVQ	208(R4), F0
+	WORD	$0x4F80E1E6 // sdot v6.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E7 // sdot v7.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E8 // sdot v8.4s, v15.16b, v0.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4F83E9E4 // sdot v4.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E5 // sdot v5.4s, v15.16b, v3.4b[3]
+	FMOVQ	288(R4), F1
+	WORD	$0x4F81E1E6 // sdot v6.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E7 // sdot v7.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E8 // sdot v8.4s, v15.16b, v1.4b[2]
+	FMOVQ	896(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	WORD	$0x4FA0E9E4 // sdot v4.4s, v15.16b, v0.4b[3]
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E1E5 // sdot v5.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E6 // sdot v6.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E7 // sdot v7.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E8 // sdot v8.4s, v15.16b, v2.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	WORD	$0x4FA1E9E4 // sdot v4.4s, v15.16b, v1.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E1E5 // sdot v5.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E6 // sdot v6.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E7 // sdot v7.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E8 // sdot v8.4s, v15.16b, v3.4b[3]
+	FMOVD	0(R11), F14
+	WORD	$0x4F1805CE // sshr v14.8h, v14.8h, #8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	ADD	$1024, R2, R2
+	ADD	$320, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	WORD	$0x6E2FDD29 // fmul v9.4s, v9.4s, v15.4s
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E2FDD4A // fmul v10.4s, v10.4s, v15.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E2FDD6B // fmul v11.4s, v11.4s, v15.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E2FDD8C // fmul v12.4s, v12.4s, v15.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E2FDDAD // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	FMOVD	0(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$8, V15.H8, V15.H8
+	WORD	$0x0F40A1E4 // smull v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F60A1E5 // smull v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F40A9E6 // smull v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F60A9E7 // smull v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F41A1E8 // smull v8.4s, v15.4h, v1.h[0]
+	VUSHR	$8, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVQ	20(R5), F0
+	FMOVS	36(R5), F1
+	FMOVD	64(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$8, V15.H8, V15.H8
+	WORD	$0x0F4021E4 // smlal v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F6021E5 // smlal v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F4029E6 // smlal v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F6029E7 // smlal v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F4121E8 // smlal v8.4s, v15.4h, v1.h[0]
+	VUSHR	$8, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVD	64(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$40, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ4Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ4Kx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V20.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R11), F16
+	VSHL	$8, V16.H8, V16.H8
+	WORD	$0x4F180610 // sshr v16.8h, v16.8h, #8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	512(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	288(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	640(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	224(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	320(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	768(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	240(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	256(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	FMOVQ	336(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	352(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	896(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	272(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	368(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R11), F16
+	WORD	$0x4F180610 // sshr v16.8h, v16.8h, #8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	ADD	$1024, R2, R2
+	ADD	$384, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E31DD4A // fmul v10.4s, v10.4s, v17.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E31DD6B // fmul v11.4s, v11.4s, v17.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E31DD8C // fmul v12.4s, v12.4s, v17.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E31DDAD // fmul v13.4s, v13.4s, v17.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E31DDCE // fmul v14.4s, v14.4s, v17.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E31DDEF // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVD	0(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$8, V17.H8, V17.H8
+	WORD	$0x0F40A224 // smull v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F60A225 // smull v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F40AA26 // smull v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F60AA27 // smull v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F41A228 // smull v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F61A229 // smull v9.4s, v17.4h, v1.h[2]
+	VUSHR	$8, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVQ	24(R5), F0
+	FMOVD	40(R5), F1
+	FMOVD	64(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$8, V17.H8, V17.H8
+	WORD	$0x0F402224 // smlal v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F602225 // smlal v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F402A26 // smlal v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F602A27 // smlal v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F412228 // smlal v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F612229 // smlal v9.4s, v17.4h, v1.h[2]
+	VUSHR	$8, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVD	64(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$48, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ4Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ4Kx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V22.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R11), F18
+	VSHL	$8, V18.H8, V18.H8
+	WORD	$0x4F180652 // sshr v18.8h, v18.8h, #8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	512(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	FMOVQ	336(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	352(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	FMOVQ	640(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	256(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	272(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	368(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	384(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	FMOVQ	768(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	288(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	400(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	416(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	FMOVQ	896(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	320(R4), F2
+	WORD	$0x4F82E267 // sdot v7.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E268 // sdot v8.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA69 // sdot v9.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA6A // sdot v10.4s, v19.16b, v2.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	432(R4), F3
+	WORD	$0x4F83E267 // sdot v7.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E268 // sdot v8.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA69 // sdot v9.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA6A // sdot v10.4s, v19.16b, v3.4b[3]
+	FMOVD	0(R11), F18
+	WORD	$0x4F180652 // sshr v18.8h, v18.8h, #8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	ADD	$1024, R2, R2
+	ADD	$448, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E33DD6B // fmul v11.4s, v11.4s, v19.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E33DD8C // fmul v12.4s, v12.4s, v19.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E33DDAD // fmul v13.4s, v13.4s, v19.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E33DDCE // fmul v14.4s, v14.4s, v19.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E33DDEF // fmul v15.4s, v15.4s, v19.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E33DE10 // fmul v16.4s, v16.4s, v19.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E33DE31 // fmul v17.4s, v17.4s, v19.4s
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	FMOVD	0(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$8, V19.H8, V19.H8
+	WORD	$0x0F40A264 // smull v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F60A265 // smull v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F40AA66 // smull v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F60AA67 // smull v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F41A268 // smull v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F61A269 // smull v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42A26A // smull v10.4s, v19.4h, v2.h[0]
+	VUSHR	$8, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVQ	28(R5), F0
+	FMOVD	44(R5), F1
+	FMOVS	52(R5), F2
+	FMOVD	64(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$8, V19.H8, V19.H8
+	WORD	$0x0F402264 // smlal v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F602265 // smlal v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F402A66 // smlal v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F602A67 // smlal v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F412268 // smlal v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F612269 // smlal v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42226A // smlal v10.4s, v19.4h, v2.h[0]
+	VUSHR	$8, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVD	64(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$56, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ4Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ4Kx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V24.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	VSHL	$8, V20.H8, V20.H8
+	WORD	$0x4F180694 // sshr v20.8h, v20.8h, #8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	FMOVQ	512(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	256(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	272(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	384(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	400(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	640(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	288(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	304(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	416(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	432(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	768(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	320(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	336(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	448(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	464(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	896(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	352(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	368(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	FMOVQ	480(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	496(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	WORD	$0x4F180694 // sshr v20.8h, v20.8h, #8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	ADD	$1024, R2, R2
+	ADD	$512, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E35DD8C // fmul v12.4s, v12.4s, v21.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E35DDAD // fmul v13.4s, v13.4s, v21.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E35DDCE // fmul v14.4s, v14.4s, v21.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E35DDEF // fmul v15.4s, v15.4s, v21.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E35DE10 // fmul v16.4s, v16.4s, v21.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E35DE31 // fmul v17.4s, v17.4s, v21.4s
+	WORD	$0x4E21DA52 // scvtf v18.4s, v18.4s
+	WORD	$0x6E35DE52 // fmul v18.4s, v18.4s, v21.4s
+	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
+	WORD	$0x6E35DE73 // fmul v19.4s, v19.4s, v21.4s
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	FMOVD	0(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$8, V21.H8, V21.H8
+	WORD	$0x0F40A2A4 // smull v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F60A2A5 // smull v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F40AAA6 // smull v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F60AAA7 // smull v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F41A2A8 // smull v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F61A2A9 // smull v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F41AAAA // smull v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F61AAAB // smull v11.4s, v21.4h, v1.h[6]
+	VUSHR	$8, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVQ	32(R5), F0
+	FMOVQ	48(R5), F1
+	FMOVD	64(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$8, V21.H8, V21.H8
+	WORD	$0x0F4022A4 // smlal v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F6022A5 // smlal v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F402AA6 // smlal v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F602AA7 // smlal v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F4122A8 // smlal v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F6122A9 // smlal v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F412AAA // smlal v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F612AAB // smlal v11.4s, v21.4h, v1.h[6]
+	VUSHR	$8, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVD	64(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$64, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	SUBS	$1, R12, R12
 	BNE	segment2
 	MOVD	R11, R3
@@ -2418,7 +3711,7 @@ pair3:
 	ADD	$64, R11, R11
 	SUBS	$1, R9, R9
 	BNE	pair3
-	FMOVD	0(R5), F0
+	FMOVS	0(R5), F0
 	FMOVQ	0(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -2427,14 +3720,6 @@ pair3:
 	VUSHR	$8, V26.H8, V28.H8
 	WORD	$0x0F502382 // smlal v2.4s, v28.4h, v0.h[1]
 	WORD	$0x4F502383 // smlal2 v3.4s, v28.8h, v0.h[1]
-	FMOVQ	64(R11), F26
-	VSHL	$8, V26.H8, V28.H8
-	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F602382 // smlal v2.4s, v28.4h, v0.h[2]
-	WORD	$0x4F602383 // smlal2 v3.4s, v28.8h, v0.h[2]
-	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F702382 // smlal v2.4s, v28.4h, v0.h[3]
-	WORD	$0x4F702383 // smlal2 v3.4s, v28.8h, v0.h[3]
 	FMOVQ	16(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -2443,14 +3728,6 @@ pair3:
 	VUSHR	$8, V26.H8, V28.H8
 	WORD	$0x0F502384 // smlal v4.4s, v28.4h, v0.h[1]
 	WORD	$0x4F502385 // smlal2 v5.4s, v28.8h, v0.h[1]
-	FMOVQ	80(R11), F26
-	VSHL	$8, V26.H8, V28.H8
-	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F602384 // smlal v4.4s, v28.4h, v0.h[2]
-	WORD	$0x4F602385 // smlal2 v5.4s, v28.8h, v0.h[2]
-	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F702384 // smlal v4.4s, v28.4h, v0.h[3]
-	WORD	$0x4F702385 // smlal2 v5.4s, v28.8h, v0.h[3]
 	FMOVQ	32(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -2459,14 +3736,6 @@ pair3:
 	VUSHR	$8, V26.H8, V28.H8
 	WORD	$0x0F502386 // smlal v6.4s, v28.4h, v0.h[1]
 	WORD	$0x4F502387 // smlal2 v7.4s, v28.8h, v0.h[1]
-	FMOVQ	96(R11), F26
-	VSHL	$8, V26.H8, V28.H8
-	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F602386 // smlal v6.4s, v28.4h, v0.h[2]
-	WORD	$0x4F602387 // smlal2 v7.4s, v28.8h, v0.h[2]
-	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F702386 // smlal v6.4s, v28.4h, v0.h[3]
-	WORD	$0x4F702387 // smlal2 v7.4s, v28.8h, v0.h[3]
 	FMOVQ	48(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -2475,14 +3744,39 @@ pair3:
 	VUSHR	$8, V26.H8, V28.H8
 	WORD	$0x0F502388 // smlal v8.4s, v28.4h, v0.h[1]
 	WORD	$0x4F502389 // smlal2 v9.4s, v28.8h, v0.h[1]
+	FMOVS	4(R5), F0
+	FMOVQ	64(R11), F26
+	VSHL	$8, V26.H8, V28.H8
+	VUSHR	$8, V28.H8, V28.H8
+	WORD	$0x0F402382 // smlal v2.4s, v28.4h, v0.h[0]
+	WORD	$0x4F402383 // smlal2 v3.4s, v28.8h, v0.h[0]
+	VUSHR	$8, V26.H8, V28.H8
+	WORD	$0x0F502382 // smlal v2.4s, v28.4h, v0.h[1]
+	WORD	$0x4F502383 // smlal2 v3.4s, v28.8h, v0.h[1]
+	FMOVQ	80(R11), F26
+	VSHL	$8, V26.H8, V28.H8
+	VUSHR	$8, V28.H8, V28.H8
+	WORD	$0x0F402384 // smlal v4.4s, v28.4h, v0.h[0]
+	WORD	$0x4F402385 // smlal2 v5.4s, v28.8h, v0.h[0]
+	VUSHR	$8, V26.H8, V28.H8
+	WORD	$0x0F502384 // smlal v4.4s, v28.4h, v0.h[1]
+	WORD	$0x4F502385 // smlal2 v5.4s, v28.8h, v0.h[1]
+	FMOVQ	96(R11), F26
+	VSHL	$8, V26.H8, V28.H8
+	VUSHR	$8, V28.H8, V28.H8
+	WORD	$0x0F402386 // smlal v6.4s, v28.4h, v0.h[0]
+	WORD	$0x4F402387 // smlal2 v7.4s, v28.8h, v0.h[0]
+	VUSHR	$8, V26.H8, V28.H8
+	WORD	$0x0F502386 // smlal v6.4s, v28.4h, v0.h[1]
+	WORD	$0x4F502387 // smlal2 v7.4s, v28.8h, v0.h[1]
 	FMOVQ	112(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F602388 // smlal v8.4s, v28.4h, v0.h[2]
-	WORD	$0x4F602389 // smlal2 v9.4s, v28.8h, v0.h[2]
+	WORD	$0x0F402388 // smlal v8.4s, v28.4h, v0.h[0]
+	WORD	$0x4F402389 // smlal2 v9.4s, v28.8h, v0.h[0]
 	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F702388 // smlal v8.4s, v28.4h, v0.h[3]
-	WORD	$0x4F702389 // smlal2 v9.4s, v28.8h, v0.h[3]
+	WORD	$0x0F502388 // smlal v8.4s, v28.4h, v0.h[1]
+	WORD	$0x4F502389 // smlal2 v9.4s, v28.8h, v0.h[1]
 	FMOVQ	64(R3), F26
 	WORD	$0x0E217B5C // fcvtl v28.4s, v26.4h
 	WORD	$0x4E21D842 // scvtf v2.4s, v2.4s
@@ -3044,7 +4338,7 @@ pair3:
 	ADD	$64, R11, R11
 	SUBS	$1, R9, R9
 	BNE	pair3
-	FMOVQ	0(R5), F0
+	FMOVD	0(R5), F0
 	FMOVQ	0(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -3057,18 +4351,6 @@ pair3:
 	WORD	$0x0F702383 // smlal v3.4s, v28.4h, v0.h[3]
 	WORD	$0x4F502384 // smlal2 v4.4s, v28.8h, v0.h[1]
 	WORD	$0x4F702385 // smlal2 v5.4s, v28.8h, v0.h[3]
-	FMOVQ	64(R11), F26
-	VSHL	$8, V26.H8, V28.H8
-	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F402B82 // smlal v2.4s, v28.4h, v0.h[4]
-	WORD	$0x0F602B83 // smlal v3.4s, v28.4h, v0.h[6]
-	WORD	$0x4F402B84 // smlal2 v4.4s, v28.8h, v0.h[4]
-	WORD	$0x4F602B85 // smlal2 v5.4s, v28.8h, v0.h[6]
-	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F502B82 // smlal v2.4s, v28.4h, v0.h[5]
-	WORD	$0x0F702B83 // smlal v3.4s, v28.4h, v0.h[7]
-	WORD	$0x4F502B84 // smlal2 v4.4s, v28.8h, v0.h[5]
-	WORD	$0x4F702B85 // smlal2 v5.4s, v28.8h, v0.h[7]
 	FMOVQ	16(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -3081,18 +4363,31 @@ pair3:
 	WORD	$0x0F702387 // smlal v7.4s, v28.4h, v0.h[3]
 	WORD	$0x4F502388 // smlal2 v8.4s, v28.8h, v0.h[1]
 	WORD	$0x4F702389 // smlal2 v9.4s, v28.8h, v0.h[3]
+	FMOVD	8(R5), F0
+	FMOVQ	64(R11), F26
+	VSHL	$8, V26.H8, V28.H8
+	VUSHR	$8, V28.H8, V28.H8
+	WORD	$0x0F402382 // smlal v2.4s, v28.4h, v0.h[0]
+	WORD	$0x0F602383 // smlal v3.4s, v28.4h, v0.h[2]
+	WORD	$0x4F402384 // smlal2 v4.4s, v28.8h, v0.h[0]
+	WORD	$0x4F602385 // smlal2 v5.4s, v28.8h, v0.h[2]
+	VUSHR	$8, V26.H8, V28.H8
+	WORD	$0x0F502382 // smlal v2.4s, v28.4h, v0.h[1]
+	WORD	$0x0F702383 // smlal v3.4s, v28.4h, v0.h[3]
+	WORD	$0x4F502384 // smlal2 v4.4s, v28.8h, v0.h[1]
+	WORD	$0x4F702385 // smlal2 v5.4s, v28.8h, v0.h[3]
 	FMOVQ	80(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F402B86 // smlal v6.4s, v28.4h, v0.h[4]
-	WORD	$0x0F602B87 // smlal v7.4s, v28.4h, v0.h[6]
-	WORD	$0x4F402B88 // smlal2 v8.4s, v28.8h, v0.h[4]
-	WORD	$0x4F602B89 // smlal2 v9.4s, v28.8h, v0.h[6]
+	WORD	$0x0F402386 // smlal v6.4s, v28.4h, v0.h[0]
+	WORD	$0x0F602387 // smlal v7.4s, v28.4h, v0.h[2]
+	WORD	$0x4F402388 // smlal2 v8.4s, v28.8h, v0.h[0]
+	WORD	$0x4F602389 // smlal2 v9.4s, v28.8h, v0.h[2]
 	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F502B86 // smlal v6.4s, v28.4h, v0.h[5]
-	WORD	$0x0F702B87 // smlal v7.4s, v28.4h, v0.h[7]
-	WORD	$0x4F502B88 // smlal2 v8.4s, v28.8h, v0.h[5]
-	WORD	$0x4F702B89 // smlal2 v9.4s, v28.8h, v0.h[7]
+	WORD	$0x0F502386 // smlal v6.4s, v28.4h, v0.h[1]
+	WORD	$0x0F702387 // smlal v7.4s, v28.4h, v0.h[3]
+	WORD	$0x4F502388 // smlal2 v8.4s, v28.8h, v0.h[1]
+	WORD	$0x4F702389 // smlal2 v9.4s, v28.8h, v0.h[3]
 	FMOVQ	64(R3), F26
 	WORD	$0x0E217B5C // fcvtl v28.4s, v26.4h
 	WORD	$0x4E21D842 // scvtf v2.4s, v2.4s
@@ -3462,40 +4757,42 @@ pair3:
 	ADD	$64, R11, R11
 	SUBS	$1, R9, R9
 	BNE	pair3
-	FMOVQ	0(R5), F0
-	FMOVD	16(R5), F1
+	FMOVD	0(R5), F0
+	FMOVS	8(R5), F1
 	FMOVQ	0(R11), F22
 	VSHL	$8, V22.H8, V24.H8
 	VUSHR	$8, V24.H8, V24.H8
 	WORD	$0x0F40A304 // smull v4.4s, v24.4h, v0.h[0]
 	WORD	$0x0F60A305 // smull v5.4s, v24.4h, v0.h[2]
-	WORD	$0x0F40AB06 // smull v6.4s, v24.4h, v0.h[4]
+	WORD	$0x0F41A306 // smull v6.4s, v24.4h, v1.h[0]
 	WORD	$0x4F40A307 // smull2 v7.4s, v24.8h, v0.h[0]
 	WORD	$0x4F60A308 // smull2 v8.4s, v24.8h, v0.h[2]
-	WORD	$0x4F40AB09 // smull2 v9.4s, v24.8h, v0.h[4]
+	WORD	$0x4F41A309 // smull2 v9.4s, v24.8h, v1.h[0]
 	VUSHR	$8, V22.H8, V24.H8
 	WORD	$0x0F502304 // smlal v4.4s, v24.4h, v0.h[1]
 	WORD	$0x0F702305 // smlal v5.4s, v24.4h, v0.h[3]
-	WORD	$0x0F502B06 // smlal v6.4s, v24.4h, v0.h[5]
+	WORD	$0x0F512306 // smlal v6.4s, v24.4h, v1.h[1]
 	WORD	$0x4F502307 // smlal2 v7.4s, v24.8h, v0.h[1]
 	WORD	$0x4F702308 // smlal2 v8.4s, v24.8h, v0.h[3]
-	WORD	$0x4F502B09 // smlal2 v9.4s, v24.8h, v0.h[5]
+	WORD	$0x4F512309 // smlal2 v9.4s, v24.8h, v1.h[1]
+	FMOVD	12(R5), F0
+	FMOVS	20(R5), F1
 	FMOVQ	64(R11), F22
 	VSHL	$8, V22.H8, V24.H8
 	VUSHR	$8, V24.H8, V24.H8
-	WORD	$0x0F602B04 // smlal v4.4s, v24.4h, v0.h[6]
-	WORD	$0x0F412305 // smlal v5.4s, v24.4h, v1.h[0]
-	WORD	$0x0F612306 // smlal v6.4s, v24.4h, v1.h[2]
-	WORD	$0x4F602B07 // smlal2 v7.4s, v24.8h, v0.h[6]
-	WORD	$0x4F412308 // smlal2 v8.4s, v24.8h, v1.h[0]
-	WORD	$0x4F612309 // smlal2 v9.4s, v24.8h, v1.h[2]
+	WORD	$0x0F402304 // smlal v4.4s, v24.4h, v0.h[0]
+	WORD	$0x0F602305 // smlal v5.4s, v24.4h, v0.h[2]
+	WORD	$0x0F412306 // smlal v6.4s, v24.4h, v1.h[0]
+	WORD	$0x4F402307 // smlal2 v7.4s, v24.8h, v0.h[0]
+	WORD	$0x4F602308 // smlal2 v8.4s, v24.8h, v0.h[2]
+	WORD	$0x4F412309 // smlal2 v9.4s, v24.8h, v1.h[0]
 	VUSHR	$8, V22.H8, V24.H8
-	WORD	$0x0F702B04 // smlal v4.4s, v24.4h, v0.h[7]
-	WORD	$0x0F512305 // smlal v5.4s, v24.4h, v1.h[1]
-	WORD	$0x0F712306 // smlal v6.4s, v24.4h, v1.h[3]
-	WORD	$0x4F702B07 // smlal2 v7.4s, v24.8h, v0.h[7]
-	WORD	$0x4F512308 // smlal2 v8.4s, v24.8h, v1.h[1]
-	WORD	$0x4F712309 // smlal2 v9.4s, v24.8h, v1.h[3]
+	WORD	$0x0F502304 // smlal v4.4s, v24.4h, v0.h[1]
+	WORD	$0x0F702305 // smlal v5.4s, v24.4h, v0.h[3]
+	WORD	$0x0F512306 // smlal v6.4s, v24.4h, v1.h[1]
+	WORD	$0x4F502307 // smlal2 v7.4s, v24.8h, v0.h[1]
+	WORD	$0x4F702308 // smlal2 v8.4s, v24.8h, v0.h[3]
+	WORD	$0x4F512309 // smlal2 v9.4s, v24.8h, v1.h[1]
 	FMOVQ	64(R3), F22
 	WORD	$0x0E217AD8 // fcvtl v24.4s, v22.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -3907,7 +5204,6 @@ pair3:
 	SUBS	$1, R9, R9
 	BNE	pair3
 	FMOVQ	0(R5), F0
-	FMOVQ	16(R5), F1
 	FMOVQ	0(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
@@ -3928,26 +5224,27 @@ pair3:
 	WORD	$0x4F702387 // smlal2 v7.4s, v28.8h, v0.h[3]
 	WORD	$0x4F502B88 // smlal2 v8.4s, v28.8h, v0.h[5]
 	WORD	$0x4F702B89 // smlal2 v9.4s, v28.8h, v0.h[7]
+	FMOVQ	16(R5), F0
 	FMOVQ	64(R11), F26
 	VSHL	$8, V26.H8, V28.H8
 	VUSHR	$8, V28.H8, V28.H8
-	WORD	$0x0F412382 // smlal v2.4s, v28.4h, v1.h[0]
-	WORD	$0x0F612383 // smlal v3.4s, v28.4h, v1.h[2]
-	WORD	$0x0F412B84 // smlal v4.4s, v28.4h, v1.h[4]
-	WORD	$0x0F612B85 // smlal v5.4s, v28.4h, v1.h[6]
-	WORD	$0x4F412386 // smlal2 v6.4s, v28.8h, v1.h[0]
-	WORD	$0x4F612387 // smlal2 v7.4s, v28.8h, v1.h[2]
-	WORD	$0x4F412B88 // smlal2 v8.4s, v28.8h, v1.h[4]
-	WORD	$0x4F612B89 // smlal2 v9.4s, v28.8h, v1.h[6]
+	WORD	$0x0F402382 // smlal v2.4s, v28.4h, v0.h[0]
+	WORD	$0x0F602383 // smlal v3.4s, v28.4h, v0.h[2]
+	WORD	$0x0F402B84 // smlal v4.4s, v28.4h, v0.h[4]
+	WORD	$0x0F602B85 // smlal v5.4s, v28.4h, v0.h[6]
+	WORD	$0x4F402386 // smlal2 v6.4s, v28.8h, v0.h[0]
+	WORD	$0x4F602387 // smlal2 v7.4s, v28.8h, v0.h[2]
+	WORD	$0x4F402B88 // smlal2 v8.4s, v28.8h, v0.h[4]
+	WORD	$0x4F602B89 // smlal2 v9.4s, v28.8h, v0.h[6]
 	VUSHR	$8, V26.H8, V28.H8
-	WORD	$0x0F512382 // smlal v2.4s, v28.4h, v1.h[1]
-	WORD	$0x0F712383 // smlal v3.4s, v28.4h, v1.h[3]
-	WORD	$0x0F512B84 // smlal v4.4s, v28.4h, v1.h[5]
-	WORD	$0x0F712B85 // smlal v5.4s, v28.4h, v1.h[7]
-	WORD	$0x4F512386 // smlal2 v6.4s, v28.8h, v1.h[1]
-	WORD	$0x4F712387 // smlal2 v7.4s, v28.8h, v1.h[3]
-	WORD	$0x4F512B88 // smlal2 v8.4s, v28.8h, v1.h[5]
-	WORD	$0x4F712B89 // smlal2 v9.4s, v28.8h, v1.h[7]
+	WORD	$0x0F502382 // smlal v2.4s, v28.4h, v0.h[1]
+	WORD	$0x0F702383 // smlal v3.4s, v28.4h, v0.h[3]
+	WORD	$0x0F502B84 // smlal v4.4s, v28.4h, v0.h[5]
+	WORD	$0x0F702B85 // smlal v5.4s, v28.4h, v0.h[7]
+	WORD	$0x4F502386 // smlal2 v6.4s, v28.8h, v0.h[1]
+	WORD	$0x4F702387 // smlal2 v7.4s, v28.8h, v0.h[3]
+	WORD	$0x4F502B88 // smlal2 v8.4s, v28.8h, v0.h[5]
+	WORD	$0x4F702B89 // smlal2 v9.4s, v28.8h, v0.h[7]
 	FMOVQ	64(R3), F26
 	WORD	$0x0E217B5C // fcvtl v28.4s, v26.4h
 	WORD	$0x4E21D842 // scvtf v2.4s, v2.4s
@@ -3991,6 +5288,1483 @@ pair3:
 	WORD	$0x4FA01B3B // fmla v27.4s, v25.4s, v0.s[3]
 	FSTPQ	(F26, F27), 0(R10)
 	ADD	$16, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ5Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ5Kx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V22.B16
+	VMOVI	$16, V23.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	0(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$4, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	FMOVQ	128(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$3, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA1E284 // sdot v4.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA85 // sdot v5.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA86 // sdot v6.4s, v20.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E287 // sdot v7.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E288 // sdot v8.4s, v20.16b, v0.4b[1]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VUSHR	$1, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA3E284 // sdot v4.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA85 // sdot v5.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA86 // sdot v6.4s, v20.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E287 // sdot v7.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E288 // sdot v8.4s, v20.16b, v1.4b[1]
+	FMOVQ	256(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F80EA84 // sdot v4.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA85 // sdot v5.4s, v20.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E286 // sdot v6.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E287 // sdot v7.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA88 // sdot v8.4s, v20.16b, v2.4b[2]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VUSHR	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F81EA84 // sdot v4.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA85 // sdot v5.4s, v20.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E286 // sdot v6.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E287 // sdot v7.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA88 // sdot v8.4s, v20.16b, v3.4b[2]
+	FMOVQ	384(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$1, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA2EA84 // sdot v4.4s, v20.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E285 // sdot v5.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E286 // sdot v6.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA87 // sdot v7.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA88 // sdot v8.4s, v20.16b, v0.4b[3]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VUSHR	$3, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA3EA84 // sdot v4.4s, v20.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E285 // sdot v5.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E286 // sdot v6.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA87 // sdot v7.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA88 // sdot v8.4s, v20.16b, v1.4b[3]
+	FMOVD	0(R11), F19
+	VSHL	$8, V19.H8, V19.H8
+	WORD	$0x4F180673 // sshr v19.8h, v19.8h, #8
+	WORD	$0x0F10A674 // sxtl v20.4s, v19.4h
+	WORD	$0x4EB49C89 // mul v9.4s, v4.4s, v20.4s
+	WORD	$0x4EB49CAA // mul v10.4s, v5.4s, v20.4s
+	WORD	$0x4EB49CCB // mul v11.4s, v6.4s, v20.4s
+	WORD	$0x4EB49CEC // mul v12.4s, v7.4s, v20.4s
+	WORD	$0x4EB49D0D // mul v13.4s, v8.4s, v20.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	640(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VSHL	$4, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	240(R4), F0
+	WORD	$0x4F80E284 // sdot v4.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E285 // sdot v5.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA86 // sdot v6.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA87 // sdot v7.4s, v20.16b, v0.4b[3]
+	FMOVQ	256(R4), F1
+	WORD	$0x4F81E288 // sdot v8.4s, v20.16b, v1.4b[0]
+	FMOVQ	768(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VSHL	$3, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA3E284 // sdot v4.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA85 // sdot v5.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA86 // sdot v6.4s, v20.16b, v3.4b[3]
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E287 // sdot v7.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E288 // sdot v8.4s, v20.16b, v2.4b[1]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VUSHR	$1, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA1E284 // sdot v4.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA85 // sdot v5.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA86 // sdot v6.4s, v20.16b, v1.4b[3]
+	FMOVQ	272(R4), F3
+	WORD	$0x4F83E287 // sdot v7.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E288 // sdot v8.4s, v20.16b, v3.4b[1]
+	FMOVQ	896(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VSHL	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F82EA84 // sdot v4.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA85 // sdot v5.4s, v20.16b, v2.4b[3]
+	FMOVQ	208(R4), F0
+	WORD	$0x4F80E286 // sdot v6.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E287 // sdot v7.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA88 // sdot v8.4s, v20.16b, v0.4b[2]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VUSHR	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F83EA84 // sdot v4.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA85 // sdot v5.4s, v20.16b, v3.4b[3]
+	FMOVQ	288(R4), F1
+	WORD	$0x4F81E286 // sdot v6.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E287 // sdot v7.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA88 // sdot v8.4s, v20.16b, v1.4b[2]
+	FMOVQ	1024(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VSHL	$1, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA0EA84 // sdot v4.4s, v20.16b, v0.4b[3]
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E285 // sdot v5.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E286 // sdot v6.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA87 // sdot v7.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA88 // sdot v8.4s, v20.16b, v2.4b[3]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	1152(R2), F21
+	VUSHR	$3, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA1EA84 // sdot v4.4s, v20.16b, v1.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E285 // sdot v5.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E286 // sdot v6.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA87 // sdot v7.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA88 // sdot v8.4s, v20.16b, v3.4b[3]
+	FMOVD	0(R11), F19
+	WORD	$0x4F180673 // sshr v19.8h, v19.8h, #8
+	WORD	$0x0F10A674 // sxtl v20.4s, v19.4h
+	WORD	$0x4EB49489 // mla v9.4s, v4.4s, v20.4s
+	WORD	$0x4EB494AA // mla v10.4s, v5.4s, v20.4s
+	WORD	$0x4EB494CB // mla v11.4s, v6.4s, v20.4s
+	WORD	$0x4EB494EC // mla v12.4s, v7.4s, v20.4s
+	WORD	$0x4EB4950D // mla v13.4s, v8.4s, v20.4s
+	FMOVD	0(R3), F19
+	WORD	$0x0E217A74 // fcvtl v20.4s, v19.4h
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V20.S4, V9.S4, V14.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V20.S4, V10.S4, V15.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V20.S4, V11.S4, V16.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V20.S4, V12.S4, V17.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V20.S4, V13.S4, V18.S4
+	ADD	$1280, R2, R2
+	ADD	$320, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	FMOVD	0(R11), F19
+	VSHL	$8, V19.H8, V20.H8
+	VUSHR	$8, V20.H8, V20.H8
+	WORD	$0x0F40A284 // smull v4.4s, v20.4h, v0.h[0]
+	WORD	$0x0F60A285 // smull v5.4s, v20.4h, v0.h[2]
+	WORD	$0x0F40AA86 // smull v6.4s, v20.4h, v0.h[4]
+	WORD	$0x0F60AA87 // smull v7.4s, v20.4h, v0.h[6]
+	WORD	$0x0F41A288 // smull v8.4s, v20.4h, v1.h[0]
+	VUSHR	$8, V19.H8, V20.H8
+	WORD	$0x0F502284 // smlal v4.4s, v20.4h, v0.h[1]
+	WORD	$0x0F702285 // smlal v5.4s, v20.4h, v0.h[3]
+	WORD	$0x0F502A86 // smlal v6.4s, v20.4h, v0.h[5]
+	WORD	$0x0F702A87 // smlal v7.4s, v20.4h, v0.h[7]
+	WORD	$0x0F512288 // smlal v8.4s, v20.4h, v1.h[1]
+	FMOVQ	20(R5), F0
+	FMOVS	36(R5), F1
+	FMOVD	64(R11), F19
+	VSHL	$8, V19.H8, V20.H8
+	VUSHR	$8, V20.H8, V20.H8
+	WORD	$0x0F402284 // smlal v4.4s, v20.4h, v0.h[0]
+	WORD	$0x0F602285 // smlal v5.4s, v20.4h, v0.h[2]
+	WORD	$0x0F402A86 // smlal v6.4s, v20.4h, v0.h[4]
+	WORD	$0x0F602A87 // smlal v7.4s, v20.4h, v0.h[6]
+	WORD	$0x0F412288 // smlal v8.4s, v20.4h, v1.h[0]
+	VUSHR	$8, V19.H8, V20.H8
+	WORD	$0x0F502284 // smlal v4.4s, v20.4h, v0.h[1]
+	WORD	$0x0F702285 // smlal v5.4s, v20.4h, v0.h[3]
+	WORD	$0x0F502A86 // smlal v6.4s, v20.4h, v0.h[5]
+	WORD	$0x0F702A87 // smlal v7.4s, v20.4h, v0.h[7]
+	WORD	$0x0F512288 // smlal v8.4s, v20.4h, v1.h[1]
+	FMOVD	64(R3), F19
+	WORD	$0x0E217A74 // fcvtl v20.4s, v19.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V20.S4, V4.S4, V14.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V20.S4, V5.S4, V15.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V20.S4, V6.S4, V16.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V20.S4, V7.S4, V17.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V20.S4, V8.S4, V18.S4
+	ADD	$40, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F8011D3 // fmla v19.4s, v14.4s, v0.s[0]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4FA011F3 // fmla v19.4s, v15.4s, v0.s[1]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F801A13 // fmla v19.4s, v16.4s, v0.s[2]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4FA01A33 // fmla v19.4s, v17.4s, v0.s[3]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F811253 // fmla v19.4s, v18.4s, v1.s[0]
+	FMOVQ	F19, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ5Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ5Kx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V25.B16
+	VMOVI	$16, V26.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	0(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$4, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2E4 // sdot v4.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E5 // sdot v5.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE6 // sdot v6.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE7 // sdot v7.4s, v23.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2E8 // sdot v8.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E9 // sdot v9.4s, v23.16b, v1.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E2E4 // sdot v4.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E5 // sdot v5.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE6 // sdot v6.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE7 // sdot v7.4s, v23.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E2E8 // sdot v8.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E9 // sdot v9.4s, v23.16b, v3.4b[1]
+	FMOVQ	128(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$3, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAE4 // sdot v4.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE5 // sdot v5.4s, v23.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2E6 // sdot v6.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E7 // sdot v7.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE8 // sdot v8.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE9 // sdot v9.4s, v23.16b, v0.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VUSHR	$1, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAE4 // sdot v4.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE5 // sdot v5.4s, v23.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E2E6 // sdot v6.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E7 // sdot v7.4s, v23.16b, v1.4b[1]
+	WORD	$0x4F81EAE8 // sdot v8.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE9 // sdot v9.4s, v23.16b, v1.4b[3]
+	FMOVQ	256(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E2E4 // sdot v4.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E5 // sdot v5.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE6 // sdot v6.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE7 // sdot v7.4s, v23.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E2E8 // sdot v8.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E9 // sdot v9.4s, v23.16b, v3.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VUSHR	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E2E4 // sdot v4.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E5 // sdot v5.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE6 // sdot v6.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE7 // sdot v7.4s, v23.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E2E8 // sdot v8.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E9 // sdot v9.4s, v23.16b, v1.4b[1]
+	FMOVQ	384(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$1, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAE4 // sdot v4.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE5 // sdot v5.4s, v23.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E2E6 // sdot v6.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E7 // sdot v7.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE8 // sdot v8.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE9 // sdot v9.4s, v23.16b, v2.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VUSHR	$3, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAE4 // sdot v4.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE5 // sdot v5.4s, v23.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2E6 // sdot v6.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E7 // sdot v7.4s, v23.16b, v3.4b[1]
+	WORD	$0x4F83EAE8 // sdot v8.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE9 // sdot v9.4s, v23.16b, v3.4b[3]
+	FMOVD	0(R11), F22
+	VSHL	$8, V22.H8, V22.H8
+	WORD	$0x4F1806D6 // sshr v22.8h, v22.8h, #8
+	WORD	$0x0F10A6D7 // sxtl v23.4s, v22.4h
+	WORD	$0x4EB79C8A // mul v10.4s, v4.4s, v23.4s
+	WORD	$0x4EB79CAB // mul v11.4s, v5.4s, v23.4s
+	WORD	$0x4EB79CCC // mul v12.4s, v6.4s, v23.4s
+	WORD	$0x4EB79CED // mul v13.4s, v7.4s, v23.4s
+	WORD	$0x4EB79D0E // mul v14.4s, v8.4s, v23.4s
+	WORD	$0x4EB79D2F // mul v15.4s, v9.4s, v23.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	640(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VSHL	$4, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E2E4 // sdot v4.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E5 // sdot v5.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE6 // sdot v6.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE7 // sdot v7.4s, v23.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E2E8 // sdot v8.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E9 // sdot v9.4s, v23.16b, v1.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	288(R4), F2
+	WORD	$0x4F82E2E4 // sdot v4.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E5 // sdot v5.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE6 // sdot v6.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE7 // sdot v7.4s, v23.16b, v2.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E2E8 // sdot v8.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E9 // sdot v9.4s, v23.16b, v3.4b[1]
+	FMOVQ	768(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VSHL	$3, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAE4 // sdot v4.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE5 // sdot v5.4s, v23.16b, v1.4b[3]
+	FMOVQ	224(R4), F0
+	WORD	$0x4F80E2E6 // sdot v6.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E7 // sdot v7.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE8 // sdot v8.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE9 // sdot v9.4s, v23.16b, v0.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VUSHR	$1, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAE4 // sdot v4.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE5 // sdot v5.4s, v23.16b, v3.4b[3]
+	FMOVQ	320(R4), F1
+	WORD	$0x4F81E2E6 // sdot v6.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E7 // sdot v7.4s, v23.16b, v1.4b[1]
+	WORD	$0x4F81EAE8 // sdot v8.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE9 // sdot v9.4s, v23.16b, v1.4b[3]
+	FMOVQ	896(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VSHL	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	240(R4), F2
+	WORD	$0x4F82E2E4 // sdot v4.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E5 // sdot v5.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE6 // sdot v6.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE7 // sdot v7.4s, v23.16b, v2.4b[3]
+	FMOVQ	256(R4), F3
+	WORD	$0x4F83E2E8 // sdot v8.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E9 // sdot v9.4s, v23.16b, v3.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VUSHR	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	336(R4), F0
+	WORD	$0x4F80E2E4 // sdot v4.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E5 // sdot v5.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE6 // sdot v6.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE7 // sdot v7.4s, v23.16b, v0.4b[3]
+	FMOVQ	352(R4), F1
+	WORD	$0x4F81E2E8 // sdot v8.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E9 // sdot v9.4s, v23.16b, v1.4b[1]
+	FMOVQ	1024(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VSHL	$1, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAE4 // sdot v4.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE5 // sdot v5.4s, v23.16b, v3.4b[3]
+	FMOVQ	272(R4), F2
+	WORD	$0x4F82E2E6 // sdot v6.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E7 // sdot v7.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE8 // sdot v8.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE9 // sdot v9.4s, v23.16b, v2.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	1152(R2), F24
+	VUSHR	$3, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAE4 // sdot v4.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE5 // sdot v5.4s, v23.16b, v1.4b[3]
+	FMOVQ	368(R4), F3
+	WORD	$0x4F83E2E6 // sdot v6.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E7 // sdot v7.4s, v23.16b, v3.4b[1]
+	WORD	$0x4F83EAE8 // sdot v8.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE9 // sdot v9.4s, v23.16b, v3.4b[3]
+	FMOVD	0(R11), F22
+	WORD	$0x4F1806D6 // sshr v22.8h, v22.8h, #8
+	WORD	$0x0F10A6D7 // sxtl v23.4s, v22.4h
+	WORD	$0x4EB7948A // mla v10.4s, v4.4s, v23.4s
+	WORD	$0x4EB794AB // mla v11.4s, v5.4s, v23.4s
+	WORD	$0x4EB794CC // mla v12.4s, v6.4s, v23.4s
+	WORD	$0x4EB794ED // mla v13.4s, v7.4s, v23.4s
+	WORD	$0x4EB7950E // mla v14.4s, v8.4s, v23.4s
+	WORD	$0x4EB7952F // mla v15.4s, v9.4s, v23.4s
+	FMOVD	0(R3), F22
+	WORD	$0x0E217AD7 // fcvtl v23.4s, v22.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V23.S4, V10.S4, V16.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V23.S4, V11.S4, V17.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V23.S4, V12.S4, V18.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V23.S4, V13.S4, V19.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V23.S4, V14.S4, V20.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V23.S4, V15.S4, V21.S4
+	ADD	$1280, R2, R2
+	ADD	$384, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVD	0(R11), F22
+	VSHL	$8, V22.H8, V23.H8
+	VUSHR	$8, V23.H8, V23.H8
+	WORD	$0x0F40A2E4 // smull v4.4s, v23.4h, v0.h[0]
+	WORD	$0x0F60A2E5 // smull v5.4s, v23.4h, v0.h[2]
+	WORD	$0x0F40AAE6 // smull v6.4s, v23.4h, v0.h[4]
+	WORD	$0x0F60AAE7 // smull v7.4s, v23.4h, v0.h[6]
+	WORD	$0x0F41A2E8 // smull v8.4s, v23.4h, v1.h[0]
+	WORD	$0x0F61A2E9 // smull v9.4s, v23.4h, v1.h[2]
+	VUSHR	$8, V22.H8, V23.H8
+	WORD	$0x0F5022E4 // smlal v4.4s, v23.4h, v0.h[1]
+	WORD	$0x0F7022E5 // smlal v5.4s, v23.4h, v0.h[3]
+	WORD	$0x0F502AE6 // smlal v6.4s, v23.4h, v0.h[5]
+	WORD	$0x0F702AE7 // smlal v7.4s, v23.4h, v0.h[7]
+	WORD	$0x0F5122E8 // smlal v8.4s, v23.4h, v1.h[1]
+	WORD	$0x0F7122E9 // smlal v9.4s, v23.4h, v1.h[3]
+	FMOVQ	24(R5), F0
+	FMOVD	40(R5), F1
+	FMOVD	64(R11), F22
+	VSHL	$8, V22.H8, V23.H8
+	VUSHR	$8, V23.H8, V23.H8
+	WORD	$0x0F4022E4 // smlal v4.4s, v23.4h, v0.h[0]
+	WORD	$0x0F6022E5 // smlal v5.4s, v23.4h, v0.h[2]
+	WORD	$0x0F402AE6 // smlal v6.4s, v23.4h, v0.h[4]
+	WORD	$0x0F602AE7 // smlal v7.4s, v23.4h, v0.h[6]
+	WORD	$0x0F4122E8 // smlal v8.4s, v23.4h, v1.h[0]
+	WORD	$0x0F6122E9 // smlal v9.4s, v23.4h, v1.h[2]
+	VUSHR	$8, V22.H8, V23.H8
+	WORD	$0x0F5022E4 // smlal v4.4s, v23.4h, v0.h[1]
+	WORD	$0x0F7022E5 // smlal v5.4s, v23.4h, v0.h[3]
+	WORD	$0x0F502AE6 // smlal v6.4s, v23.4h, v0.h[5]
+	WORD	$0x0F702AE7 // smlal v7.4s, v23.4h, v0.h[7]
+	WORD	$0x0F5122E8 // smlal v8.4s, v23.4h, v1.h[1]
+	WORD	$0x0F7122E9 // smlal v9.4s, v23.4h, v1.h[3]
+	FMOVD	64(R3), F22
+	WORD	$0x0E217AD7 // fcvtl v23.4s, v22.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V23.S4, V4.S4, V16.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V23.S4, V5.S4, V17.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V23.S4, V6.S4, V18.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V23.S4, V7.S4, V19.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V23.S4, V8.S4, V20.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V23.S4, V9.S4, V21.S4
+	ADD	$48, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F801216 // fmla v22.4s, v16.4s, v0.s[0]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA01236 // fmla v22.4s, v17.4s, v0.s[1]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F801A56 // fmla v22.4s, v18.4s, v0.s[2]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA01A76 // fmla v22.4s, v19.4s, v0.s[3]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F811296 // fmla v22.4s, v20.4s, v1.s[0]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA112B6 // fmla v22.4s, v21.4s, v1.s[1]
+	FMOVQ	F22, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ5Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ5Kx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V28.B16
+	VMOVI	$16, V29.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	VEOR	V22.B16, V22.B16, V22.B16
+	VEOR	V23.B16, V23.B16, V23.B16
+	VEOR	V24.B16, V24.B16, V24.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	0(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$4, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E344 // sdot v4.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E345 // sdot v5.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB46 // sdot v6.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB47 // sdot v7.4s, v26.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E348 // sdot v8.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E349 // sdot v9.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB4A // sdot v10.4s, v26.16b, v1.4b[2]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E344 // sdot v4.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E345 // sdot v5.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB46 // sdot v6.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB47 // sdot v7.4s, v26.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E348 // sdot v8.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E349 // sdot v9.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB4A // sdot v10.4s, v26.16b, v3.4b[2]
+	FMOVQ	128(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$3, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1EB44 // sdot v4.4s, v26.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E345 // sdot v5.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E346 // sdot v6.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB47 // sdot v7.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB48 // sdot v8.4s, v26.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E349 // sdot v9.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E34A // sdot v10.4s, v26.16b, v1.4b[1]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VUSHR	$1, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3EB44 // sdot v4.4s, v26.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E345 // sdot v5.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E346 // sdot v6.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB47 // sdot v7.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB48 // sdot v8.4s, v26.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E349 // sdot v9.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E34A // sdot v10.4s, v26.16b, v3.4b[1]
+	FMOVQ	256(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F81EB44 // sdot v4.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB45 // sdot v5.4s, v26.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E346 // sdot v6.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E347 // sdot v7.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB48 // sdot v8.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB49 // sdot v9.4s, v26.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E34A // sdot v10.4s, v26.16b, v1.4b[0]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VUSHR	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F83EB44 // sdot v4.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB45 // sdot v5.4s, v26.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E346 // sdot v6.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E347 // sdot v7.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB48 // sdot v8.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB49 // sdot v9.4s, v26.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E34A // sdot v10.4s, v26.16b, v3.4b[0]
+	FMOVQ	384(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$1, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1E344 // sdot v4.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB45 // sdot v5.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB46 // sdot v6.4s, v26.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E347 // sdot v7.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E348 // sdot v8.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB49 // sdot v9.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB4A // sdot v10.4s, v26.16b, v0.4b[3]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VUSHR	$3, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3E344 // sdot v4.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB45 // sdot v5.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB46 // sdot v6.4s, v26.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E347 // sdot v7.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E348 // sdot v8.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB49 // sdot v9.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB4A // sdot v10.4s, v26.16b, v1.4b[3]
+	FMOVD	0(R11), F25
+	VSHL	$8, V25.H8, V25.H8
+	WORD	$0x4F180739 // sshr v25.8h, v25.8h, #8
+	WORD	$0x0F10A73A // sxtl v26.4s, v25.4h
+	WORD	$0x4EBA9C8B // mul v11.4s, v4.4s, v26.4s
+	WORD	$0x4EBA9CAC // mul v12.4s, v5.4s, v26.4s
+	WORD	$0x4EBA9CCD // mul v13.4s, v6.4s, v26.4s
+	WORD	$0x4EBA9CEE // mul v14.4s, v7.4s, v26.4s
+	WORD	$0x4EBA9D0F // mul v15.4s, v8.4s, v26.4s
+	WORD	$0x4EBA9D30 // mul v16.4s, v9.4s, v26.4s
+	WORD	$0x4EBA9D51 // mul v17.4s, v10.4s, v26.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	640(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VSHL	$4, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E344 // sdot v4.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E345 // sdot v5.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB46 // sdot v6.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB47 // sdot v7.4s, v26.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E348 // sdot v8.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E349 // sdot v9.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB4A // sdot v10.4s, v26.16b, v3.4b[2]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	336(R4), F0
+	WORD	$0x4F80E344 // sdot v4.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E345 // sdot v5.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB46 // sdot v6.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB47 // sdot v7.4s, v26.16b, v0.4b[3]
+	FMOVQ	352(R4), F1
+	WORD	$0x4F81E348 // sdot v8.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E349 // sdot v9.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB4A // sdot v10.4s, v26.16b, v1.4b[2]
+	FMOVQ	768(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VSHL	$3, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3EB44 // sdot v4.4s, v26.16b, v3.4b[3]
+	FMOVQ	256(R4), F2
+	WORD	$0x4F82E345 // sdot v5.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E346 // sdot v6.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB47 // sdot v7.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB48 // sdot v8.4s, v26.16b, v2.4b[3]
+	FMOVQ	272(R4), F3
+	WORD	$0x4F83E349 // sdot v9.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E34A // sdot v10.4s, v26.16b, v3.4b[1]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VUSHR	$1, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1EB44 // sdot v4.4s, v26.16b, v1.4b[3]
+	FMOVQ	368(R4), F0
+	WORD	$0x4F80E345 // sdot v5.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E346 // sdot v6.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB47 // sdot v7.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB48 // sdot v8.4s, v26.16b, v0.4b[3]
+	FMOVQ	384(R4), F1
+	WORD	$0x4F81E349 // sdot v9.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E34A // sdot v10.4s, v26.16b, v1.4b[1]
+	FMOVQ	896(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VSHL	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F83EB44 // sdot v4.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB45 // sdot v5.4s, v26.16b, v3.4b[3]
+	FMOVQ	288(R4), F2
+	WORD	$0x4F82E346 // sdot v6.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E347 // sdot v7.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB48 // sdot v8.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB49 // sdot v9.4s, v26.16b, v2.4b[3]
+	FMOVQ	304(R4), F3
+	WORD	$0x4F83E34A // sdot v10.4s, v26.16b, v3.4b[0]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VUSHR	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F81EB44 // sdot v4.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB45 // sdot v5.4s, v26.16b, v1.4b[3]
+	FMOVQ	400(R4), F0
+	WORD	$0x4F80E346 // sdot v6.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E347 // sdot v7.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB48 // sdot v8.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB49 // sdot v9.4s, v26.16b, v0.4b[3]
+	FMOVQ	416(R4), F1
+	WORD	$0x4F81E34A // sdot v10.4s, v26.16b, v1.4b[0]
+	FMOVQ	1024(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VSHL	$1, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3E344 // sdot v4.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB45 // sdot v5.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB46 // sdot v6.4s, v26.16b, v3.4b[3]
+	FMOVQ	320(R4), F2
+	WORD	$0x4F82E347 // sdot v7.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E348 // sdot v8.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB49 // sdot v9.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB4A // sdot v10.4s, v26.16b, v2.4b[3]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	1152(R2), F27
+	VUSHR	$3, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1E344 // sdot v4.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB45 // sdot v5.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB46 // sdot v6.4s, v26.16b, v1.4b[3]
+	FMOVQ	432(R4), F3
+	WORD	$0x4F83E347 // sdot v7.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E348 // sdot v8.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB49 // sdot v9.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB4A // sdot v10.4s, v26.16b, v3.4b[3]
+	FMOVD	0(R11), F25
+	WORD	$0x4F180739 // sshr v25.8h, v25.8h, #8
+	WORD	$0x0F10A73A // sxtl v26.4s, v25.4h
+	WORD	$0x4EBA948B // mla v11.4s, v4.4s, v26.4s
+	WORD	$0x4EBA94AC // mla v12.4s, v5.4s, v26.4s
+	WORD	$0x4EBA94CD // mla v13.4s, v6.4s, v26.4s
+	WORD	$0x4EBA94EE // mla v14.4s, v7.4s, v26.4s
+	WORD	$0x4EBA950F // mla v15.4s, v8.4s, v26.4s
+	WORD	$0x4EBA9530 // mla v16.4s, v9.4s, v26.4s
+	WORD	$0x4EBA9551 // mla v17.4s, v10.4s, v26.4s
+	FMOVD	0(R3), F25
+	WORD	$0x0E217B3A // fcvtl v26.4s, v25.4h
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V26.S4, V11.S4, V18.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V26.S4, V12.S4, V19.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V26.S4, V13.S4, V20.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V26.S4, V14.S4, V21.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V26.S4, V15.S4, V22.S4
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	VFMLA	V26.S4, V16.S4, V23.S4
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	VFMLA	V26.S4, V17.S4, V24.S4
+	ADD	$1280, R2, R2
+	ADD	$448, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	FMOVD	0(R11), F25
+	VSHL	$8, V25.H8, V26.H8
+	VUSHR	$8, V26.H8, V26.H8
+	WORD	$0x0F40A344 // smull v4.4s, v26.4h, v0.h[0]
+	WORD	$0x0F60A345 // smull v5.4s, v26.4h, v0.h[2]
+	WORD	$0x0F40AB46 // smull v6.4s, v26.4h, v0.h[4]
+	WORD	$0x0F60AB47 // smull v7.4s, v26.4h, v0.h[6]
+	WORD	$0x0F41A348 // smull v8.4s, v26.4h, v1.h[0]
+	WORD	$0x0F61A349 // smull v9.4s, v26.4h, v1.h[2]
+	WORD	$0x0F42A34A // smull v10.4s, v26.4h, v2.h[0]
+	VUSHR	$8, V25.H8, V26.H8
+	WORD	$0x0F502344 // smlal v4.4s, v26.4h, v0.h[1]
+	WORD	$0x0F702345 // smlal v5.4s, v26.4h, v0.h[3]
+	WORD	$0x0F502B46 // smlal v6.4s, v26.4h, v0.h[5]
+	WORD	$0x0F702B47 // smlal v7.4s, v26.4h, v0.h[7]
+	WORD	$0x0F512348 // smlal v8.4s, v26.4h, v1.h[1]
+	WORD	$0x0F712349 // smlal v9.4s, v26.4h, v1.h[3]
+	WORD	$0x0F52234A // smlal v10.4s, v26.4h, v2.h[1]
+	FMOVQ	28(R5), F0
+	FMOVD	44(R5), F1
+	FMOVS	52(R5), F2
+	FMOVD	64(R11), F25
+	VSHL	$8, V25.H8, V26.H8
+	VUSHR	$8, V26.H8, V26.H8
+	WORD	$0x0F402344 // smlal v4.4s, v26.4h, v0.h[0]
+	WORD	$0x0F602345 // smlal v5.4s, v26.4h, v0.h[2]
+	WORD	$0x0F402B46 // smlal v6.4s, v26.4h, v0.h[4]
+	WORD	$0x0F602B47 // smlal v7.4s, v26.4h, v0.h[6]
+	WORD	$0x0F412348 // smlal v8.4s, v26.4h, v1.h[0]
+	WORD	$0x0F612349 // smlal v9.4s, v26.4h, v1.h[2]
+	WORD	$0x0F42234A // smlal v10.4s, v26.4h, v2.h[0]
+	VUSHR	$8, V25.H8, V26.H8
+	WORD	$0x0F502344 // smlal v4.4s, v26.4h, v0.h[1]
+	WORD	$0x0F702345 // smlal v5.4s, v26.4h, v0.h[3]
+	WORD	$0x0F502B46 // smlal v6.4s, v26.4h, v0.h[5]
+	WORD	$0x0F702B47 // smlal v7.4s, v26.4h, v0.h[7]
+	WORD	$0x0F512348 // smlal v8.4s, v26.4h, v1.h[1]
+	WORD	$0x0F712349 // smlal v9.4s, v26.4h, v1.h[3]
+	WORD	$0x0F52234A // smlal v10.4s, v26.4h, v2.h[1]
+	FMOVD	64(R3), F25
+	WORD	$0x0E217B3A // fcvtl v26.4s, v25.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V26.S4, V4.S4, V18.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V26.S4, V5.S4, V19.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V26.S4, V6.S4, V20.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V26.S4, V7.S4, V21.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V26.S4, V8.S4, V22.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V26.S4, V9.S4, V23.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V26.S4, V10.S4, V24.S4
+	ADD	$56, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F801259 // fmla v25.4s, v18.4s, v0.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA01279 // fmla v25.4s, v19.4s, v0.s[1]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F801A99 // fmla v25.4s, v20.4s, v0.s[2]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA01AB9 // fmla v25.4s, v21.4s, v0.s[3]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F8112D9 // fmla v25.4s, v22.4s, v1.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA112F9 // fmla v25.4s, v23.4s, v1.s[1]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F821319 // fmla v25.4s, v24.4s, v2.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ5Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ5Kx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V29.B16
+	VMOVI	$16, V30.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	VEOR	V22.B16, V22.B16, V22.B16
+	VEOR	V23.B16, V23.B16, V23.B16
+	VEOR	V24.B16, V24.B16, V24.B16
+	VEOR	V25.B16, V25.B16, V25.B16
+	MOVD	$2, R9
+pair3:
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	0(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$4, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	128(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$3, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VUSHR	$1, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	160(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	176(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	256(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VUSHR	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	384(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$1, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VUSHR	$3, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	224(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	240(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVD	0(R11), F26
+	VSHL	$8, V26.H8, V26.H8
+	WORD	$0x4F18075A // sshr v26.8h, v26.8h, #8
+	WORD	$0x0F10A75B // sxtl v27.4s, v26.4h
+	WORD	$0x4EBB9C4A // mul v10.4s, v2.4s, v27.4s
+	WORD	$0x4EBB9C6B // mul v11.4s, v3.4s, v27.4s
+	WORD	$0x4EBB9C8C // mul v12.4s, v4.4s, v27.4s
+	WORD	$0x4EBB9CAD // mul v13.4s, v5.4s, v27.4s
+	WORD	$0x4EBB9CCE // mul v14.4s, v6.4s, v27.4s
+	WORD	$0x4EBB9CEF // mul v15.4s, v7.4s, v27.4s
+	WORD	$0x4EBB9D10 // mul v16.4s, v8.4s, v27.4s
+	WORD	$0x4EBB9D31 // mul v17.4s, v9.4s, v27.4s
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	640(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VSHL	$4, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	256(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	272(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	384(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	400(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	768(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VSHL	$3, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	288(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	304(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VUSHR	$1, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	416(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	432(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	896(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VSHL	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	320(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	336(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VUSHR	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	448(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	464(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	1024(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VSHL	$1, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	352(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	368(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	1152(R2), F28
+	VUSHR	$3, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	480(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	496(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVD	0(R11), F26
+	WORD	$0x4F18075A // sshr v26.8h, v26.8h, #8
+	WORD	$0x0F10A75B // sxtl v27.4s, v26.4h
+	WORD	$0x4EBB944A // mla v10.4s, v2.4s, v27.4s
+	WORD	$0x4EBB946B // mla v11.4s, v3.4s, v27.4s
+	WORD	$0x4EBB948C // mla v12.4s, v4.4s, v27.4s
+	WORD	$0x4EBB94AD // mla v13.4s, v5.4s, v27.4s
+	WORD	$0x4EBB94CE // mla v14.4s, v6.4s, v27.4s
+	WORD	$0x4EBB94EF // mla v15.4s, v7.4s, v27.4s
+	WORD	$0x4EBB9510 // mla v16.4s, v8.4s, v27.4s
+	WORD	$0x4EBB9531 // mla v17.4s, v9.4s, v27.4s
+	FMOVD	0(R3), F26
+	WORD	$0x0E217B5B // fcvtl v27.4s, v26.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V27.S4, V10.S4, V18.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V27.S4, V11.S4, V19.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V27.S4, V12.S4, V20.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V27.S4, V13.S4, V21.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V27.S4, V14.S4, V22.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V27.S4, V15.S4, V23.S4
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	VFMLA	V27.S4, V16.S4, V24.S4
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	VFMLA	V27.S4, V17.S4, V25.S4
+	ADD	$1280, R2, R2
+	ADD	$512, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	FMOVD	0(R11), F26
+	VSHL	$8, V26.H8, V27.H8
+	VUSHR	$8, V27.H8, V27.H8
+	WORD	$0x0F40A362 // smull v2.4s, v27.4h, v0.h[0]
+	WORD	$0x0F60A363 // smull v3.4s, v27.4h, v0.h[2]
+	WORD	$0x0F40AB64 // smull v4.4s, v27.4h, v0.h[4]
+	WORD	$0x0F60AB65 // smull v5.4s, v27.4h, v0.h[6]
+	WORD	$0x0F41A366 // smull v6.4s, v27.4h, v1.h[0]
+	WORD	$0x0F61A367 // smull v7.4s, v27.4h, v1.h[2]
+	WORD	$0x0F41AB68 // smull v8.4s, v27.4h, v1.h[4]
+	WORD	$0x0F61AB69 // smull v9.4s, v27.4h, v1.h[6]
+	VUSHR	$8, V26.H8, V27.H8
+	WORD	$0x0F502362 // smlal v2.4s, v27.4h, v0.h[1]
+	WORD	$0x0F702363 // smlal v3.4s, v27.4h, v0.h[3]
+	WORD	$0x0F502B64 // smlal v4.4s, v27.4h, v0.h[5]
+	WORD	$0x0F702B65 // smlal v5.4s, v27.4h, v0.h[7]
+	WORD	$0x0F512366 // smlal v6.4s, v27.4h, v1.h[1]
+	WORD	$0x0F712367 // smlal v7.4s, v27.4h, v1.h[3]
+	WORD	$0x0F512B68 // smlal v8.4s, v27.4h, v1.h[5]
+	WORD	$0x0F712B69 // smlal v9.4s, v27.4h, v1.h[7]
+	FMOVQ	32(R5), F0
+	FMOVQ	48(R5), F1
+	FMOVD	64(R11), F26
+	VSHL	$8, V26.H8, V27.H8
+	VUSHR	$8, V27.H8, V27.H8
+	WORD	$0x0F402362 // smlal v2.4s, v27.4h, v0.h[0]
+	WORD	$0x0F602363 // smlal v3.4s, v27.4h, v0.h[2]
+	WORD	$0x0F402B64 // smlal v4.4s, v27.4h, v0.h[4]
+	WORD	$0x0F602B65 // smlal v5.4s, v27.4h, v0.h[6]
+	WORD	$0x0F412366 // smlal v6.4s, v27.4h, v1.h[0]
+	WORD	$0x0F612367 // smlal v7.4s, v27.4h, v1.h[2]
+	WORD	$0x0F412B68 // smlal v8.4s, v27.4h, v1.h[4]
+	WORD	$0x0F612B69 // smlal v9.4s, v27.4h, v1.h[6]
+	VUSHR	$8, V26.H8, V27.H8
+	WORD	$0x0F502362 // smlal v2.4s, v27.4h, v0.h[1]
+	WORD	$0x0F702363 // smlal v3.4s, v27.4h, v0.h[3]
+	WORD	$0x0F502B64 // smlal v4.4s, v27.4h, v0.h[5]
+	WORD	$0x0F702B65 // smlal v5.4s, v27.4h, v0.h[7]
+	WORD	$0x0F512366 // smlal v6.4s, v27.4h, v1.h[1]
+	WORD	$0x0F712367 // smlal v7.4s, v27.4h, v1.h[3]
+	WORD	$0x0F512B68 // smlal v8.4s, v27.4h, v1.h[5]
+	WORD	$0x0F712B69 // smlal v9.4s, v27.4h, v1.h[7]
+	FMOVD	64(R3), F26
+	WORD	$0x0E217B5B // fcvtl v27.4s, v26.4h
+	WORD	$0x4E21D842 // scvtf v2.4s, v2.4s
+	VFMLA	V27.S4, V2.S4, V18.S4
+	WORD	$0x4E21D863 // scvtf v3.4s, v3.4s
+	VFMLA	V27.S4, V3.S4, V19.S4
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V27.S4, V4.S4, V20.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V27.S4, V5.S4, V21.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V27.S4, V6.S4, V22.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V27.S4, V7.S4, V23.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V27.S4, V8.S4, V24.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V27.S4, V9.S4, V25.S4
+	ADD	$64, R5, R5
+	ADD	$128, R11, R11
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F80125A // fmla v26.4s, v18.4s, v0.s[0]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA0127A // fmla v26.4s, v19.4s, v0.s[1]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F801A9A // fmla v26.4s, v20.4s, v0.s[2]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA01ABA // fmla v26.4s, v21.4s, v0.s[3]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F8112DA // fmla v26.4s, v22.4s, v1.s[0]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA112FA // fmla v26.4s, v23.4s, v1.s[1]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F811B1A // fmla v26.4s, v24.4s, v1.s[2]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA11B3A // fmla v26.4s, v25.4s, v1.s[3]
+	FMOVQ	F26, 0(R10)
+	ADD	$32, R6, R6
 	SUBS	$1, R12, R12
 	BNE	segment2
 	MOVD	R11, R3
@@ -5289,6 +8063,879 @@ pair3:
 	BNE	superblock1
 	RET
 
+// func superQ6Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ6Kx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V22.B16
+	VMOVI	$48, V23.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	VDUP	V0.S[0], V9.S4
+	VDUP	V0.S[1], V10.S4
+	VDUP	V0.S[2], V11.S4
+	VDUP	V0.S[3], V12.S4
+	VDUP	V1.S[0], V13.S4
+	FMOVQ	20(R5), F0
+	FMOVS	36(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	FMOVQ	0(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$4, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E289 // sdot v9.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E28A // sdot v10.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA8B // sdot v11.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA8C // sdot v12.4s, v20.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E28D // sdot v13.4s, v20.16b, v1.4b[0]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	640(R2), F21
+	VSHL	$4, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E284 // sdot v4.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E285 // sdot v5.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA86 // sdot v6.4s, v20.16b, v2.4b[2]
+	WORD	$0x4FA2EA87 // sdot v7.4s, v20.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E288 // sdot v8.4s, v20.16b, v3.4b[0]
+	FMOVQ	128(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VSHL	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA1E289 // sdot v9.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA8A // sdot v10.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA8B // sdot v11.4s, v20.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E28C // sdot v12.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E28D // sdot v13.4s, v20.16b, v0.4b[1]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	640(R2), F21
+	VSHL	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA3E284 // sdot v4.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA85 // sdot v5.4s, v20.16b, v3.4b[2]
+	WORD	$0x4FA3EA86 // sdot v6.4s, v20.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E287 // sdot v7.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E288 // sdot v8.4s, v20.16b, v1.4b[1]
+	FMOVQ	256(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F80EA89 // sdot v9.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA8A // sdot v10.4s, v20.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E28B // sdot v11.4s, v20.16b, v2.4b[0]
+	WORD	$0x4FA2E28C // sdot v12.4s, v20.16b, v2.4b[1]
+	WORD	$0x4F82EA8D // sdot v13.4s, v20.16b, v2.4b[2]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	640(R2), F21
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4F81EA84 // sdot v4.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA85 // sdot v5.4s, v20.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E286 // sdot v6.4s, v20.16b, v3.4b[0]
+	WORD	$0x4FA3E287 // sdot v7.4s, v20.16b, v3.4b[1]
+	WORD	$0x4F83EA88 // sdot v8.4s, v20.16b, v3.4b[2]
+	FMOVQ	384(R2), F19
+	VAND	V19.B16, V22.B16, V20.B16
+	FMOVQ	512(R2), F21
+	VUSHR	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA2EA89 // sdot v9.4s, v20.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E28A // sdot v10.4s, v20.16b, v0.4b[0]
+	WORD	$0x4FA0E28B // sdot v11.4s, v20.16b, v0.4b[1]
+	WORD	$0x4F80EA8C // sdot v12.4s, v20.16b, v0.4b[2]
+	WORD	$0x4FA0EA8D // sdot v13.4s, v20.16b, v0.4b[3]
+	VUSHR	$4, V19.B16, V20.B16
+	FMOVQ	640(R2), F21
+	VUSHR	$2, V21.B16, V21.B16
+	VBIT	V23.B16, V21.B16, V20.B16
+	WORD	$0x4FA3EA84 // sdot v4.4s, v20.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E285 // sdot v5.4s, v20.16b, v1.4b[0]
+	WORD	$0x4FA1E286 // sdot v6.4s, v20.16b, v1.4b[1]
+	WORD	$0x4F81EA87 // sdot v7.4s, v20.16b, v1.4b[2]
+	WORD	$0x4FA1EA88 // sdot v8.4s, v20.16b, v1.4b[3]
+	FMOVD	0(R11), F19
+	VSHL	$8, V19.H8, V19.H8
+	WORD	$0x4F180673 // sshr v19.8h, v19.8h, #8
+	WORD	$0x0F10A674 // sxtl v20.4s, v19.4h
+	WORD	$0x4EB49D29 // mul v9.4s, v9.4s, v20.4s
+	WORD	$0x4EB49D4A // mul v10.4s, v10.4s, v20.4s
+	WORD	$0x4EB49D6B // mul v11.4s, v11.4s, v20.4s
+	WORD	$0x4EB49D8C // mul v12.4s, v12.4s, v20.4s
+	WORD	$0x4EB49DAD // mul v13.4s, v13.4s, v20.4s
+	FMOVD	0(R11), F19
+	WORD	$0x4F180673 // sshr v19.8h, v19.8h, #8
+	WORD	$0x0F10A674 // sxtl v20.4s, v19.4h
+	WORD	$0x4EB49489 // mla v9.4s, v4.4s, v20.4s
+	WORD	$0x4EB494AA // mla v10.4s, v5.4s, v20.4s
+	WORD	$0x4EB494CB // mla v11.4s, v6.4s, v20.4s
+	WORD	$0x4EB494EC // mla v12.4s, v7.4s, v20.4s
+	WORD	$0x4EB4950D // mla v13.4s, v8.4s, v20.4s
+	FMOVD	0(R3), F19
+	WORD	$0x0E217A74 // fcvtl v20.4s, v19.4h
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V20.S4, V9.S4, V14.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V20.S4, V10.S4, V15.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V20.S4, V11.S4, V16.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V20.S4, V12.S4, V17.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V20.S4, V13.S4, V18.S4
+	ADD	$768, R2, R2
+	ADD	$160, R4, R4
+	ADD	$64, R11, R11
+	ADD	$40, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F8011D3 // fmla v19.4s, v14.4s, v0.s[0]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4FA011F3 // fmla v19.4s, v15.4s, v0.s[1]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F801A13 // fmla v19.4s, v16.4s, v0.s[2]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4FA01A33 // fmla v19.4s, v17.4s, v0.s[3]
+	FMOVQ	F19, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F19
+	WORD	$0x4F811253 // fmla v19.4s, v18.4s, v1.s[0]
+	FMOVQ	F19, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ6Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ6Kx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V25.B16
+	VMOVI	$48, V26.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	VDUP	V0.S[0], V10.S4
+	VDUP	V0.S[1], V11.S4
+	VDUP	V0.S[2], V12.S4
+	VDUP	V0.S[3], V13.S4
+	VDUP	V1.S[0], V14.S4
+	VDUP	V1.S[1], V15.S4
+	FMOVQ	24(R5), F0
+	FMOVD	40(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	FMOVQ	0(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$4, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2EA // sdot v10.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2EB // sdot v11.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAEC // sdot v12.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAED // sdot v13.4s, v23.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2EE // sdot v14.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2EF // sdot v15.4s, v23.16b, v1.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	640(R2), F24
+	VSHL	$4, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E2E4 // sdot v4.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2E5 // sdot v5.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAE6 // sdot v6.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAE7 // sdot v7.4s, v23.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E2E8 // sdot v8.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E9 // sdot v9.4s, v23.16b, v3.4b[1]
+	FMOVQ	128(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VSHL	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAEA // sdot v10.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAEB // sdot v11.4s, v23.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2EC // sdot v12.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2ED // sdot v13.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAEE // sdot v14.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAEF // sdot v15.4s, v23.16b, v0.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	640(R2), F24
+	VSHL	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAE4 // sdot v4.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE5 // sdot v5.4s, v23.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E2E6 // sdot v6.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E7 // sdot v7.4s, v23.16b, v1.4b[1]
+	WORD	$0x4F81EAE8 // sdot v8.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE9 // sdot v9.4s, v23.16b, v1.4b[3]
+	FMOVQ	256(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E2EA // sdot v10.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2EB // sdot v11.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAEC // sdot v12.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAED // sdot v13.4s, v23.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E2EE // sdot v14.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2EF // sdot v15.4s, v23.16b, v3.4b[1]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	640(R2), F24
+	VBIT	V26.B16, V24.B16, V23.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E2E4 // sdot v4.4s, v23.16b, v0.4b[0]
+	WORD	$0x4FA0E2E5 // sdot v5.4s, v23.16b, v0.4b[1]
+	WORD	$0x4F80EAE6 // sdot v6.4s, v23.16b, v0.4b[2]
+	WORD	$0x4FA0EAE7 // sdot v7.4s, v23.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E2E8 // sdot v8.4s, v23.16b, v1.4b[0]
+	WORD	$0x4FA1E2E9 // sdot v9.4s, v23.16b, v1.4b[1]
+	FMOVQ	384(R2), F22
+	VAND	V22.B16, V25.B16, V23.B16
+	FMOVQ	512(R2), F24
+	VUSHR	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F83EAEA // sdot v10.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAEB // sdot v11.4s, v23.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E2EC // sdot v12.4s, v23.16b, v2.4b[0]
+	WORD	$0x4FA2E2ED // sdot v13.4s, v23.16b, v2.4b[1]
+	WORD	$0x4F82EAEE // sdot v14.4s, v23.16b, v2.4b[2]
+	WORD	$0x4FA2EAEF // sdot v15.4s, v23.16b, v2.4b[3]
+	VUSHR	$4, V22.B16, V23.B16
+	FMOVQ	640(R2), F24
+	VUSHR	$2, V24.B16, V24.B16
+	VBIT	V26.B16, V24.B16, V23.B16
+	WORD	$0x4F81EAE4 // sdot v4.4s, v23.16b, v1.4b[2]
+	WORD	$0x4FA1EAE5 // sdot v5.4s, v23.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2E6 // sdot v6.4s, v23.16b, v3.4b[0]
+	WORD	$0x4FA3E2E7 // sdot v7.4s, v23.16b, v3.4b[1]
+	WORD	$0x4F83EAE8 // sdot v8.4s, v23.16b, v3.4b[2]
+	WORD	$0x4FA3EAE9 // sdot v9.4s, v23.16b, v3.4b[3]
+	FMOVD	0(R11), F22
+	VSHL	$8, V22.H8, V22.H8
+	WORD	$0x4F1806D6 // sshr v22.8h, v22.8h, #8
+	WORD	$0x0F10A6D7 // sxtl v23.4s, v22.4h
+	WORD	$0x4EB79D4A // mul v10.4s, v10.4s, v23.4s
+	WORD	$0x4EB79D6B // mul v11.4s, v11.4s, v23.4s
+	WORD	$0x4EB79D8C // mul v12.4s, v12.4s, v23.4s
+	WORD	$0x4EB79DAD // mul v13.4s, v13.4s, v23.4s
+	WORD	$0x4EB79DCE // mul v14.4s, v14.4s, v23.4s
+	WORD	$0x4EB79DEF // mul v15.4s, v15.4s, v23.4s
+	FMOVD	0(R11), F22
+	WORD	$0x4F1806D6 // sshr v22.8h, v22.8h, #8
+	WORD	$0x0F10A6D7 // sxtl v23.4s, v22.4h
+	WORD	$0x4EB7948A // mla v10.4s, v4.4s, v23.4s
+	WORD	$0x4EB794AB // mla v11.4s, v5.4s, v23.4s
+	WORD	$0x4EB794CC // mla v12.4s, v6.4s, v23.4s
+	WORD	$0x4EB794ED // mla v13.4s, v7.4s, v23.4s
+	WORD	$0x4EB7950E // mla v14.4s, v8.4s, v23.4s
+	WORD	$0x4EB7952F // mla v15.4s, v9.4s, v23.4s
+	FMOVD	0(R3), F22
+	WORD	$0x0E217AD7 // fcvtl v23.4s, v22.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V23.S4, V10.S4, V16.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V23.S4, V11.S4, V17.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V23.S4, V12.S4, V18.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V23.S4, V13.S4, V19.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V23.S4, V14.S4, V20.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V23.S4, V15.S4, V21.S4
+	ADD	$768, R2, R2
+	ADD	$192, R4, R4
+	ADD	$64, R11, R11
+	ADD	$48, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F801216 // fmla v22.4s, v16.4s, v0.s[0]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA01236 // fmla v22.4s, v17.4s, v0.s[1]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F801A56 // fmla v22.4s, v18.4s, v0.s[2]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA01A76 // fmla v22.4s, v19.4s, v0.s[3]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4F811296 // fmla v22.4s, v20.4s, v1.s[0]
+	FMOVQ	F22, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F22
+	WORD	$0x4FA112B6 // fmla v22.4s, v21.4s, v1.s[1]
+	FMOVQ	F22, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ6Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ6Kx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V28.B16
+	VMOVI	$48, V29.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	VEOR	V22.B16, V22.B16, V22.B16
+	VEOR	V23.B16, V23.B16, V23.B16
+	VEOR	V24.B16, V24.B16, V24.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	VDUP	V0.S[0], V11.S4
+	VDUP	V0.S[1], V12.S4
+	VDUP	V0.S[2], V13.S4
+	VDUP	V0.S[3], V14.S4
+	VDUP	V1.S[0], V15.S4
+	VDUP	V1.S[1], V16.S4
+	VDUP	V2.S[0], V17.S4
+	FMOVQ	28(R5), F0
+	FMOVD	44(R5), F1
+	FMOVS	52(R5), F2
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V2.S[0], V10.S4
+	FMOVQ	0(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$4, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E34B // sdot v11.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E34C // sdot v12.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB4D // sdot v13.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB4E // sdot v14.4s, v26.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E34F // sdot v15.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E350 // sdot v16.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB51 // sdot v17.4s, v26.16b, v1.4b[2]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	640(R2), F27
+	VSHL	$4, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E344 // sdot v4.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E345 // sdot v5.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB46 // sdot v6.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB47 // sdot v7.4s, v26.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E348 // sdot v8.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E349 // sdot v9.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB4A // sdot v10.4s, v26.16b, v3.4b[2]
+	FMOVQ	128(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VSHL	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1EB4B // sdot v11.4s, v26.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E34C // sdot v12.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E34D // sdot v13.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB4E // sdot v14.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB4F // sdot v15.4s, v26.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E350 // sdot v16.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E351 // sdot v17.4s, v26.16b, v1.4b[1]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	640(R2), F27
+	VSHL	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3EB44 // sdot v4.4s, v26.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E345 // sdot v5.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E346 // sdot v6.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB47 // sdot v7.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB48 // sdot v8.4s, v26.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E349 // sdot v9.4s, v26.16b, v3.4b[0]
+	WORD	$0x4FA3E34A // sdot v10.4s, v26.16b, v3.4b[1]
+	FMOVQ	256(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F81EB4B // sdot v11.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB4C // sdot v12.4s, v26.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E34D // sdot v13.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E34E // sdot v14.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB4F // sdot v15.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB50 // sdot v16.4s, v26.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E351 // sdot v17.4s, v26.16b, v1.4b[0]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	640(R2), F27
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4F83EB44 // sdot v4.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB45 // sdot v5.4s, v26.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E346 // sdot v6.4s, v26.16b, v2.4b[0]
+	WORD	$0x4FA2E347 // sdot v7.4s, v26.16b, v2.4b[1]
+	WORD	$0x4F82EB48 // sdot v8.4s, v26.16b, v2.4b[2]
+	WORD	$0x4FA2EB49 // sdot v9.4s, v26.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E34A // sdot v10.4s, v26.16b, v3.4b[0]
+	FMOVQ	384(R2), F25
+	VAND	V25.B16, V28.B16, V26.B16
+	FMOVQ	512(R2), F27
+	VUSHR	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA1E34B // sdot v11.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB4C // sdot v12.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB4D // sdot v13.4s, v26.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E34E // sdot v14.4s, v26.16b, v0.4b[0]
+	WORD	$0x4FA0E34F // sdot v15.4s, v26.16b, v0.4b[1]
+	WORD	$0x4F80EB50 // sdot v16.4s, v26.16b, v0.4b[2]
+	WORD	$0x4FA0EB51 // sdot v17.4s, v26.16b, v0.4b[3]
+	VUSHR	$4, V25.B16, V26.B16
+	FMOVQ	640(R2), F27
+	VUSHR	$2, V27.B16, V27.B16
+	VBIT	V29.B16, V27.B16, V26.B16
+	WORD	$0x4FA3E344 // sdot v4.4s, v26.16b, v3.4b[1]
+	WORD	$0x4F83EB45 // sdot v5.4s, v26.16b, v3.4b[2]
+	WORD	$0x4FA3EB46 // sdot v6.4s, v26.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E347 // sdot v7.4s, v26.16b, v1.4b[0]
+	WORD	$0x4FA1E348 // sdot v8.4s, v26.16b, v1.4b[1]
+	WORD	$0x4F81EB49 // sdot v9.4s, v26.16b, v1.4b[2]
+	WORD	$0x4FA1EB4A // sdot v10.4s, v26.16b, v1.4b[3]
+	FMOVD	0(R11), F25
+	VSHL	$8, V25.H8, V25.H8
+	WORD	$0x4F180739 // sshr v25.8h, v25.8h, #8
+	WORD	$0x0F10A73A // sxtl v26.4s, v25.4h
+	WORD	$0x4EBA9D6B // mul v11.4s, v11.4s, v26.4s
+	WORD	$0x4EBA9D8C // mul v12.4s, v12.4s, v26.4s
+	WORD	$0x4EBA9DAD // mul v13.4s, v13.4s, v26.4s
+	WORD	$0x4EBA9DCE // mul v14.4s, v14.4s, v26.4s
+	WORD	$0x4EBA9DEF // mul v15.4s, v15.4s, v26.4s
+	WORD	$0x4EBA9E10 // mul v16.4s, v16.4s, v26.4s
+	WORD	$0x4EBA9E31 // mul v17.4s, v17.4s, v26.4s
+	FMOVD	0(R11), F25
+	WORD	$0x4F180739 // sshr v25.8h, v25.8h, #8
+	WORD	$0x0F10A73A // sxtl v26.4s, v25.4h
+	WORD	$0x4EBA948B // mla v11.4s, v4.4s, v26.4s
+	WORD	$0x4EBA94AC // mla v12.4s, v5.4s, v26.4s
+	WORD	$0x4EBA94CD // mla v13.4s, v6.4s, v26.4s
+	WORD	$0x4EBA94EE // mla v14.4s, v7.4s, v26.4s
+	WORD	$0x4EBA950F // mla v15.4s, v8.4s, v26.4s
+	WORD	$0x4EBA9530 // mla v16.4s, v9.4s, v26.4s
+	WORD	$0x4EBA9551 // mla v17.4s, v10.4s, v26.4s
+	FMOVD	0(R3), F25
+	WORD	$0x0E217B3A // fcvtl v26.4s, v25.4h
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V26.S4, V11.S4, V18.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V26.S4, V12.S4, V19.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V26.S4, V13.S4, V20.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V26.S4, V14.S4, V21.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V26.S4, V15.S4, V22.S4
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	VFMLA	V26.S4, V16.S4, V23.S4
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	VFMLA	V26.S4, V17.S4, V24.S4
+	ADD	$768, R2, R2
+	ADD	$224, R4, R4
+	ADD	$64, R11, R11
+	ADD	$56, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F801259 // fmla v25.4s, v18.4s, v0.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA01279 // fmla v25.4s, v19.4s, v0.s[1]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F801A99 // fmla v25.4s, v20.4s, v0.s[2]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA01AB9 // fmla v25.4s, v21.4s, v0.s[3]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F8112D9 // fmla v25.4s, v22.4s, v1.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4FA112F9 // fmla v25.4s, v23.4s, v1.s[1]
+	FMOVQ	F25, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F25
+	WORD	$0x4F821319 // fmla v25.4s, v24.4s, v2.s[0]
+	FMOVQ	F25, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ6Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ6Kx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V29.B16
+	VMOVI	$48, V30.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	VEOR	V20.B16, V20.B16, V20.B16
+	VEOR	V21.B16, V21.B16, V21.B16
+	VEOR	V22.B16, V22.B16, V22.B16
+	VEOR	V23.B16, V23.B16, V23.B16
+	VEOR	V24.B16, V24.B16, V24.B16
+	VEOR	V25.B16, V25.B16, V25.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	VDUP	V0.S[0], V10.S4
+	VDUP	V0.S[1], V11.S4
+	VDUP	V0.S[2], V12.S4
+	VDUP	V0.S[3], V13.S4
+	VDUP	V1.S[0], V14.S4
+	VDUP	V1.S[1], V15.S4
+	VDUP	V1.S[2], V16.S4
+	VDUP	V1.S[3], V17.S4
+	FMOVQ	32(R5), F0
+	FMOVQ	48(R5), F1
+	VDUP	V0.S[0], V2.S4
+	VDUP	V0.S[1], V3.S4
+	VDUP	V0.S[2], V4.S4
+	VDUP	V0.S[3], V5.S4
+	VDUP	V1.S[0], V6.S4
+	VDUP	V1.S[1], V7.S4
+	VDUP	V1.S[2], V8.S4
+	VDUP	V1.S[3], V9.S4
+	FMOVQ	0(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$4, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E36A // sdot v10.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E36B // sdot v11.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB6C // sdot v12.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB6D // sdot v13.4s, v27.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E36E // sdot v14.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E36F // sdot v15.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB70 // sdot v16.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB71 // sdot v17.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	640(R2), F28
+	VSHL	$4, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	128(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VSHL	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E36A // sdot v10.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E36B // sdot v11.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB6C // sdot v12.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB6D // sdot v13.4s, v27.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E36E // sdot v14.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E36F // sdot v15.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB70 // sdot v16.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB71 // sdot v17.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	640(R2), F28
+	VSHL	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	160(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	176(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	256(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E36A // sdot v10.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E36B // sdot v11.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB6C // sdot v12.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB6D // sdot v13.4s, v27.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E36E // sdot v14.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E36F // sdot v15.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB70 // sdot v16.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB71 // sdot v17.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	640(R2), F28
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVQ	384(R2), F26
+	VAND	V26.B16, V29.B16, V27.B16
+	FMOVQ	512(R2), F28
+	VUSHR	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E36A // sdot v10.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E36B // sdot v11.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB6C // sdot v12.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB6D // sdot v13.4s, v27.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E36E // sdot v14.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E36F // sdot v15.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB70 // sdot v16.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB71 // sdot v17.4s, v27.16b, v1.4b[3]
+	VUSHR	$4, V26.B16, V27.B16
+	FMOVQ	640(R2), F28
+	VUSHR	$2, V28.B16, V28.B16
+	VBIT	V30.B16, V28.B16, V27.B16
+	FMOVQ	224(R4), F0
+	WORD	$0x4F80E362 // sdot v2.4s, v27.16b, v0.4b[0]
+	WORD	$0x4FA0E363 // sdot v3.4s, v27.16b, v0.4b[1]
+	WORD	$0x4F80EB64 // sdot v4.4s, v27.16b, v0.4b[2]
+	WORD	$0x4FA0EB65 // sdot v5.4s, v27.16b, v0.4b[3]
+	FMOVQ	240(R4), F1
+	WORD	$0x4F81E366 // sdot v6.4s, v27.16b, v1.4b[0]
+	WORD	$0x4FA1E367 // sdot v7.4s, v27.16b, v1.4b[1]
+	WORD	$0x4F81EB68 // sdot v8.4s, v27.16b, v1.4b[2]
+	WORD	$0x4FA1EB69 // sdot v9.4s, v27.16b, v1.4b[3]
+	FMOVD	0(R11), F26
+	VSHL	$8, V26.H8, V26.H8
+	WORD	$0x4F18075A // sshr v26.8h, v26.8h, #8
+	WORD	$0x0F10A75B // sxtl v27.4s, v26.4h
+	WORD	$0x4EBB9D4A // mul v10.4s, v10.4s, v27.4s
+	WORD	$0x4EBB9D6B // mul v11.4s, v11.4s, v27.4s
+	WORD	$0x4EBB9D8C // mul v12.4s, v12.4s, v27.4s
+	WORD	$0x4EBB9DAD // mul v13.4s, v13.4s, v27.4s
+	WORD	$0x4EBB9DCE // mul v14.4s, v14.4s, v27.4s
+	WORD	$0x4EBB9DEF // mul v15.4s, v15.4s, v27.4s
+	WORD	$0x4EBB9E10 // mul v16.4s, v16.4s, v27.4s
+	WORD	$0x4EBB9E31 // mul v17.4s, v17.4s, v27.4s
+	FMOVD	0(R11), F26
+	WORD	$0x4F18075A // sshr v26.8h, v26.8h, #8
+	WORD	$0x0F10A75B // sxtl v27.4s, v26.4h
+	WORD	$0x4EBB944A // mla v10.4s, v2.4s, v27.4s
+	WORD	$0x4EBB946B // mla v11.4s, v3.4s, v27.4s
+	WORD	$0x4EBB948C // mla v12.4s, v4.4s, v27.4s
+	WORD	$0x4EBB94AD // mla v13.4s, v5.4s, v27.4s
+	WORD	$0x4EBB94CE // mla v14.4s, v6.4s, v27.4s
+	WORD	$0x4EBB94EF // mla v15.4s, v7.4s, v27.4s
+	WORD	$0x4EBB9510 // mla v16.4s, v8.4s, v27.4s
+	WORD	$0x4EBB9531 // mla v17.4s, v9.4s, v27.4s
+	FMOVD	0(R3), F26
+	WORD	$0x0E217B5B // fcvtl v27.4s, v26.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V27.S4, V10.S4, V18.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V27.S4, V11.S4, V19.S4
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	VFMLA	V27.S4, V12.S4, V20.S4
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	VFMLA	V27.S4, V13.S4, V21.S4
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	VFMLA	V27.S4, V14.S4, V22.S4
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	VFMLA	V27.S4, V15.S4, V23.S4
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	VFMLA	V27.S4, V16.S4, V24.S4
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	VFMLA	V27.S4, V17.S4, V25.S4
+	ADD	$768, R2, R2
+	ADD	$256, R4, R4
+	ADD	$64, R11, R11
+	ADD	$64, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F80125A // fmla v26.4s, v18.4s, v0.s[0]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA0127A // fmla v26.4s, v19.4s, v0.s[1]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F801A9A // fmla v26.4s, v20.4s, v0.s[2]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA01ABA // fmla v26.4s, v21.4s, v0.s[3]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F8112DA // fmla v26.4s, v22.4s, v1.s[0]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA112FA // fmla v26.4s, v23.4s, v1.s[1]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4F811B1A // fmla v26.4s, v24.4s, v1.s[2]
+	FMOVQ	F26, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F26
+	WORD	$0x4FA11B3A // fmla v26.4s, v25.4s, v1.s[3]
+	FMOVQ	F26, 0(R10)
+	ADD	$32, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
 // func superQ3Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 TEXT ·superQ3Kx1NEON(SB), NOSPLIT, $0-64
 	MOVD	y+0(FP), R0
@@ -6548,6 +10195,867 @@ pair3:
 	BNE	superblock1
 	RET
 
+// func superQ3Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ3Kx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V18.B16
+	VMOVI	$4, V19.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	256(R2), F17
+	VSHL	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$2, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	VSHL	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E1E7 // sdot v7.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E8 // sdot v8.4s, v15.16b, v2.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	VBIT	V19.B16, V17.B16, V15.B16
+	WORD	$0x4F82E9E4 // sdot v4.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E5 // sdot v5.4s, v15.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	VUSHR	$6, V14.B16, V15.B16
+	VUSHR	$1, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	FMOVD	0(R11), F14
+	VSHL	$8, V14.H8, V14.H8
+	WORD	$0x4F1805CE // sshr v14.8h, v14.8h, #8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	FMOVQ	20(R5), F0
+	FMOVS	36(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	256(R2), F17
+	VUSHR	$2, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E1E4 // sdot v4.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E5 // sdot v5.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E6 // sdot v6.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E7 // sdot v7.4s, v15.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E1E8 // sdot v8.4s, v15.16b, v2.4b[0]
+	VUSHR	$2, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	VUSHR	$3, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA2E1E4 // sdot v4.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E5 // sdot v5.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E6 // sdot v6.4s, v15.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E1E7 // sdot v7.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E8 // sdot v8.4s, v15.16b, v3.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	VUSHR	$4, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4F83E9E4 // sdot v4.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E5 // sdot v5.4s, v15.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E1E6 // sdot v6.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E7 // sdot v7.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E8 // sdot v8.4s, v15.16b, v0.4b[2]
+	VUSHR	$6, V14.B16, V15.B16
+	VUSHR	$5, V17.B16, V16.B16
+	VBIT	V19.B16, V16.B16, V15.B16
+	WORD	$0x4FA0E9E4 // sdot v4.4s, v15.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R11), F14
+	WORD	$0x4F1805CE // sshr v14.8h, v14.8h, #8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	ADD	$384, R2, R2
+	ADD	$160, R4, R4
+	ADD	$64, R11, R11
+	ADD	$40, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	WORD	$0x6E2FDD29 // fmul v9.4s, v9.4s, v15.4s
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E2FDD4A // fmul v10.4s, v10.4s, v15.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E2FDD6B // fmul v11.4s, v11.4s, v15.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E2FDD8C // fmul v12.4s, v12.4s, v15.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E2FDDAD // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ3Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ3Kx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V20.B16
+	VMOVI	$4, V21.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	256(R2), F19
+	VSHL	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$2, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	VSHL	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	VBIT	V21.B16, V19.B16, V17.B16
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E224 // sdot v4.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E225 // sdot v5.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA26 // sdot v6.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA27 // sdot v7.4s, v17.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E228 // sdot v8.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E229 // sdot v9.4s, v17.16b, v0.4b[1]
+	VUSHR	$6, V16.B16, V17.B16
+	VUSHR	$1, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F80EA24 // sdot v4.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA25 // sdot v5.4s, v17.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVD	0(R11), F16
+	VSHL	$8, V16.H8, V16.H8
+	WORD	$0x4F180610 // sshr v16.8h, v16.8h, #8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	FMOVQ	24(R5), F0
+	FMOVD	40(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	256(R2), F19
+	VUSHR	$2, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$2, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	VUSHR	$3, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	VUSHR	$4, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E224 // sdot v4.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E225 // sdot v5.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA26 // sdot v6.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA27 // sdot v7.4s, v17.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E228 // sdot v8.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E229 // sdot v9.4s, v17.16b, v2.4b[1]
+	VUSHR	$6, V16.B16, V17.B16
+	VUSHR	$5, V19.B16, V18.B16
+	VBIT	V21.B16, V18.B16, V17.B16
+	WORD	$0x4F82EA24 // sdot v4.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA25 // sdot v5.4s, v17.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R11), F16
+	WORD	$0x4F180610 // sshr v16.8h, v16.8h, #8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	ADD	$384, R2, R2
+	ADD	$192, R4, R4
+	ADD	$64, R11, R11
+	ADD	$48, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E31DD4A // fmul v10.4s, v10.4s, v17.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E31DD6B // fmul v11.4s, v11.4s, v17.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E31DD8C // fmul v12.4s, v12.4s, v17.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E31DDAD // fmul v13.4s, v13.4s, v17.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E31DDCE // fmul v14.4s, v14.4s, v17.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E31DDEF // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ3Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ3Kx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V22.B16
+	VMOVI	$4, V23.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V2.S[0], V10.S4
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	256(R2), F21
+	VSHL	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$2, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	VSHL	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	VBIT	V23.B16, V21.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$6, V18.B16, V19.B16
+	VUSHR	$1, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E267 // sdot v7.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E268 // sdot v8.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA69 // sdot v9.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA6A // sdot v10.4s, v19.16b, v2.4b[3]
+	FMOVD	0(R11), F18
+	VSHL	$8, V18.H8, V18.H8
+	WORD	$0x4F180652 // sshr v18.8h, v18.8h, #8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	FMOVQ	28(R5), F0
+	FMOVD	44(R5), F1
+	FMOVS	52(R5), F2
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V2.S[0], V10.S4
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	256(R2), F21
+	VUSHR	$2, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E264 // sdot v4.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E265 // sdot v5.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA66 // sdot v6.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA67 // sdot v7.4s, v19.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E268 // sdot v8.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E269 // sdot v9.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA6A // sdot v10.4s, v19.16b, v0.4b[2]
+	VUSHR	$2, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	VUSHR	$3, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA0EA64 // sdot v4.4s, v19.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E265 // sdot v5.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E266 // sdot v6.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA67 // sdot v7.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA68 // sdot v8.4s, v19.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E269 // sdot v9.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E26A // sdot v10.4s, v19.16b, v2.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	VUSHR	$4, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4F82EA64 // sdot v4.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA65 // sdot v5.4s, v19.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E266 // sdot v6.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E267 // sdot v7.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA68 // sdot v8.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA69 // sdot v9.4s, v19.16b, v3.4b[3]
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E26A // sdot v10.4s, v19.16b, v0.4b[0]
+	VUSHR	$6, V18.B16, V19.B16
+	VUSHR	$5, V21.B16, V20.B16
+	VBIT	V23.B16, V20.B16, V19.B16
+	WORD	$0x4FA0E264 // sdot v4.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA65 // sdot v5.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA66 // sdot v6.4s, v19.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R11), F18
+	WORD	$0x4F180652 // sshr v18.8h, v18.8h, #8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	ADD	$384, R2, R2
+	ADD	$224, R4, R4
+	ADD	$64, R11, R11
+	ADD	$56, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E33DD6B // fmul v11.4s, v11.4s, v19.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E33DD8C // fmul v12.4s, v12.4s, v19.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E33DDAD // fmul v13.4s, v13.4s, v19.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E33DDCE // fmul v14.4s, v14.4s, v19.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E33DDEF // fmul v15.4s, v15.4s, v19.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E33DE10 // fmul v16.4s, v16.4s, v19.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E33DE31 // fmul v17.4s, v17.4s, v19.4s
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ3Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ3Kx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V24.B16
+	VMOVI	$4, V25.B16
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	MOVD	$4, R9
+pair3:
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V1.S[2], V10.S4
+	VDUP	V1.S[3], V11.S4
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	256(R2), F23
+	VSHL	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$2, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	VSHL	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	VBIT	V25.B16, V23.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$6, V20.B16, V21.B16
+	VUSHR	$1, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	VSHL	$8, V20.H8, V20.H8
+	WORD	$0x4F180694 // sshr v20.8h, v20.8h, #8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	FMOVQ	32(R5), F0
+	FMOVQ	48(R5), F1
+	VDUP	V0.S[0], V4.S4
+	VDUP	V0.S[1], V5.S4
+	VDUP	V0.S[2], V6.S4
+	VDUP	V0.S[3], V7.S4
+	VDUP	V1.S[0], V8.S4
+	VDUP	V1.S[1], V9.S4
+	VDUP	V1.S[2], V10.S4
+	VDUP	V1.S[3], V11.S4
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	256(R2), F23
+	VUSHR	$2, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$2, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	VUSHR	$3, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	VUSHR	$4, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$6, V20.B16, V21.B16
+	VUSHR	$5, V23.B16, V22.B16
+	VBIT	V25.B16, V22.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	WORD	$0x4F180694 // sshr v20.8h, v20.8h, #8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	ADD	$384, R2, R2
+	ADD	$256, R4, R4
+	ADD	$64, R11, R11
+	ADD	$64, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E35DD8C // fmul v12.4s, v12.4s, v21.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E35DDAD // fmul v13.4s, v13.4s, v21.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E35DDCE // fmul v14.4s, v14.4s, v21.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E35DDEF // fmul v15.4s, v15.4s, v21.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E35DE10 // fmul v16.4s, v16.4s, v21.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E35DE31 // fmul v17.4s, v17.4s, v21.4s
+	WORD	$0x4E21DA52 // scvtf v18.4s, v18.4s
+	WORD	$0x6E35DE52 // fmul v18.4s, v18.4s, v21.4s
+	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
+	WORD	$0x6E35DE73 // fmul v19.4s, v19.4s, v21.4s
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
 // func superQ2Kx1NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
 TEXT ·superQ2Kx1NEON(SB), NOSPLIT, $0-64
 	MOVD	y+0(FP), R0
@@ -6848,7 +11356,7 @@ pair3:
 	WORD	$0x4E217A96 // fcvtl2 v22.4s, v20.8h
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
-	FMOVQ	0(R5), F0
+	FMOVS	0(R5), F0
 	FMOVQ	-256(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -6857,30 +11365,6 @@ pair3:
 	VUSHR	$12, V20.H8, V22.H8
 	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
-	FMOVQ	-192(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F6022C4 // smlal v4.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C5 // smlal2 v5.4s, v22.8h, v0.h[2]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F7022C4 // smlal v4.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C5 // smlal2 v5.4s, v22.8h, v0.h[3]
-	FMOVQ	-128(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402AC4 // smlal v4.4s, v22.4h, v0.h[4]
-	WORD	$0x4F402AC5 // smlal2 v5.4s, v22.8h, v0.h[4]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502AC4 // smlal v4.4s, v22.4h, v0.h[5]
-	WORD	$0x4F502AC5 // smlal2 v5.4s, v22.8h, v0.h[5]
-	FMOVQ	-64(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F602AC4 // smlal v4.4s, v22.4h, v0.h[6]
-	WORD	$0x4F602AC5 // smlal2 v5.4s, v22.8h, v0.h[6]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F702AC4 // smlal v4.4s, v22.4h, v0.h[7]
-	WORD	$0x4F702AC5 // smlal2 v5.4s, v22.8h, v0.h[7]
 	FMOVQ	-240(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -6889,30 +11373,6 @@ pair3:
 	VUSHR	$12, V20.H8, V22.H8
 	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
-	FMOVQ	-176(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F6022C6 // smlal v6.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F7022C6 // smlal v6.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
-	FMOVQ	-112(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402AC6 // smlal v6.4s, v22.4h, v0.h[4]
-	WORD	$0x4F402AC7 // smlal2 v7.4s, v22.8h, v0.h[4]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502AC6 // smlal v6.4s, v22.4h, v0.h[5]
-	WORD	$0x4F502AC7 // smlal2 v7.4s, v22.8h, v0.h[5]
-	FMOVQ	-48(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F602AC6 // smlal v6.4s, v22.4h, v0.h[6]
-	WORD	$0x4F602AC7 // smlal2 v7.4s, v22.8h, v0.h[6]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F702AC6 // smlal v6.4s, v22.4h, v0.h[7]
-	WORD	$0x4F702AC7 // smlal2 v7.4s, v22.8h, v0.h[7]
 	FMOVQ	-224(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -6921,30 +11381,6 @@ pair3:
 	VUSHR	$12, V20.H8, V22.H8
 	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
-	FMOVQ	-160(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F6022C8 // smlal v8.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F7022C8 // smlal v8.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
-	FMOVQ	-96(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402AC8 // smlal v8.4s, v22.4h, v0.h[4]
-	WORD	$0x4F402AC9 // smlal2 v9.4s, v22.8h, v0.h[4]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502AC8 // smlal v8.4s, v22.4h, v0.h[5]
-	WORD	$0x4F502AC9 // smlal2 v9.4s, v22.8h, v0.h[5]
-	FMOVQ	-32(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F602AC8 // smlal v8.4s, v22.4h, v0.h[6]
-	WORD	$0x4F602AC9 // smlal2 v9.4s, v22.8h, v0.h[6]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F702AC8 // smlal v8.4s, v22.4h, v0.h[7]
-	WORD	$0x4F702AC9 // smlal2 v9.4s, v22.8h, v0.h[7]
 	FMOVQ	-208(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -6953,30 +11389,105 @@ pair3:
 	VUSHR	$12, V20.H8, V22.H8
 	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
 	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
+	FMOVS	4(R5), F0
+	FMOVQ	-192(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C5 // smlal2 v5.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
+	FMOVQ	-176(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C6 // smlal v6.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C7 // smlal2 v7.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
+	FMOVQ	-160(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C9 // smlal2 v9.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
 	FMOVQ	-144(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F6022CA // smlal v10.4s, v22.4h, v0.h[2]
-	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
+	WORD	$0x0F4022CA // smlal v10.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022CB // smlal2 v11.4s, v22.8h, v0.h[0]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F7022CA // smlal v10.4s, v22.4h, v0.h[3]
-	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
+	FMOVS	8(R5), F0
+	FMOVQ	-128(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C5 // smlal2 v5.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
+	FMOVQ	-112(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C6 // smlal v6.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C7 // smlal2 v7.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
+	FMOVQ	-96(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C9 // smlal2 v9.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
 	FMOVQ	-80(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402ACA // smlal v10.4s, v22.4h, v0.h[4]
-	WORD	$0x4F402ACB // smlal2 v11.4s, v22.8h, v0.h[4]
+	WORD	$0x0F4022CA // smlal v10.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022CB // smlal2 v11.4s, v22.8h, v0.h[0]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502ACA // smlal v10.4s, v22.4h, v0.h[5]
-	WORD	$0x4F502ACB // smlal2 v11.4s, v22.8h, v0.h[5]
+	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
+	FMOVS	12(R5), F0
+	FMOVQ	-64(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C5 // smlal2 v5.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C5 // smlal2 v5.4s, v22.8h, v0.h[1]
+	FMOVQ	-48(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C6 // smlal v6.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C7 // smlal2 v7.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C6 // smlal v6.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C7 // smlal2 v7.4s, v22.8h, v0.h[1]
+	FMOVQ	-32(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022C9 // smlal2 v9.4s, v22.8h, v0.h[0]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022C9 // smlal2 v9.4s, v22.8h, v0.h[1]
 	FMOVQ	-16(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F602ACA // smlal v10.4s, v22.4h, v0.h[6]
-	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
+	WORD	$0x0F4022CA // smlal v10.4s, v22.4h, v0.h[0]
+	WORD	$0x4F4022CB // smlal2 v11.4s, v22.8h, v0.h[0]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F702ACA // smlal v10.4s, v22.4h, v0.h[7]
-	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	WORD	$0x0F5022CA // smlal v10.4s, v22.4h, v0.h[1]
+	WORD	$0x4F5022CB // smlal2 v11.4s, v22.8h, v0.h[1]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -7256,8 +11767,7 @@ pair3:
 	WORD	$0x6E36DE52 // fmul v18.4s, v18.4s, v22.4s
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
-	FMOVQ	0(R5), F0
-	FMOVQ	16(R5), F1
+	FMOVD	0(R5), F0
 	FMOVQ	-256(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -7270,42 +11780,6 @@ pair3:
 	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
 	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
 	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
-	FMOVQ	-192(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402AC4 // smlal v4.4s, v22.4h, v0.h[4]
-	WORD	$0x0F602AC5 // smlal v5.4s, v22.4h, v0.h[6]
-	WORD	$0x4F402AC6 // smlal2 v6.4s, v22.8h, v0.h[4]
-	WORD	$0x4F602AC7 // smlal2 v7.4s, v22.8h, v0.h[6]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502AC4 // smlal v4.4s, v22.4h, v0.h[5]
-	WORD	$0x0F702AC5 // smlal v5.4s, v22.4h, v0.h[7]
-	WORD	$0x4F502AC6 // smlal2 v6.4s, v22.8h, v0.h[5]
-	WORD	$0x4F702AC7 // smlal2 v7.4s, v22.8h, v0.h[7]
-	FMOVQ	-128(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F4122C4 // smlal v4.4s, v22.4h, v1.h[0]
-	WORD	$0x0F6122C5 // smlal v5.4s, v22.4h, v1.h[2]
-	WORD	$0x4F4122C6 // smlal2 v6.4s, v22.8h, v1.h[0]
-	WORD	$0x4F6122C7 // smlal2 v7.4s, v22.8h, v1.h[2]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F5122C4 // smlal v4.4s, v22.4h, v1.h[1]
-	WORD	$0x0F7122C5 // smlal v5.4s, v22.4h, v1.h[3]
-	WORD	$0x4F5122C6 // smlal2 v6.4s, v22.8h, v1.h[1]
-	WORD	$0x4F7122C7 // smlal2 v7.4s, v22.8h, v1.h[3]
-	FMOVQ	-64(R11), F20
-	VSHL	$8, V20.H8, V22.H8
-	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F412AC4 // smlal v4.4s, v22.4h, v1.h[4]
-	WORD	$0x0F612AC5 // smlal v5.4s, v22.4h, v1.h[6]
-	WORD	$0x4F412AC6 // smlal2 v6.4s, v22.8h, v1.h[4]
-	WORD	$0x4F612AC7 // smlal2 v7.4s, v22.8h, v1.h[6]
-	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F512AC4 // smlal v4.4s, v22.4h, v1.h[5]
-	WORD	$0x0F712AC5 // smlal v5.4s, v22.4h, v1.h[7]
-	WORD	$0x4F512AC6 // smlal2 v6.4s, v22.8h, v1.h[5]
-	WORD	$0x4F712AC7 // smlal2 v7.4s, v22.8h, v1.h[7]
 	FMOVQ	-240(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -7318,42 +11792,81 @@ pair3:
 	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
 	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
 	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	FMOVD	8(R5), F0
+	FMOVQ	-192(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022C6 // smlal2 v6.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
 	FMOVQ	-176(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F402AC8 // smlal v8.4s, v22.4h, v0.h[4]
-	WORD	$0x0F602AC9 // smlal v9.4s, v22.4h, v0.h[6]
-	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
-	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C9 // smlal v9.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022CA // smlal2 v10.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F502AC8 // smlal v8.4s, v22.4h, v0.h[5]
-	WORD	$0x0F702AC9 // smlal v9.4s, v22.4h, v0.h[7]
-	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
-	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	FMOVD	16(R5), F0
+	FMOVQ	-128(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022C6 // smlal2 v6.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
 	FMOVQ	-112(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F4122C8 // smlal v8.4s, v22.4h, v1.h[0]
-	WORD	$0x0F6122C9 // smlal v9.4s, v22.4h, v1.h[2]
-	WORD	$0x4F4122CA // smlal2 v10.4s, v22.8h, v1.h[0]
-	WORD	$0x4F6122CB // smlal2 v11.4s, v22.8h, v1.h[2]
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C9 // smlal v9.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022CA // smlal2 v10.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F5122C8 // smlal v8.4s, v22.4h, v1.h[1]
-	WORD	$0x0F7122C9 // smlal v9.4s, v22.4h, v1.h[3]
-	WORD	$0x4F5122CA // smlal2 v10.4s, v22.8h, v1.h[1]
-	WORD	$0x4F7122CB // smlal2 v11.4s, v22.8h, v1.h[3]
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
+	FMOVD	24(R5), F0
+	FMOVQ	-64(R11), F20
+	VSHL	$8, V20.H8, V22.H8
+	VUSHR	$12, V22.H8, V22.H8
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022C6 // smlal2 v6.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C7 // smlal2 v7.4s, v22.8h, v0.h[2]
+	VUSHR	$12, V20.H8, V22.H8
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022C6 // smlal2 v6.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C7 // smlal2 v7.4s, v22.8h, v0.h[3]
 	FMOVQ	-48(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F412AC8 // smlal v8.4s, v22.4h, v1.h[4]
-	WORD	$0x0F612AC9 // smlal v9.4s, v22.4h, v1.h[6]
-	WORD	$0x4F412ACA // smlal2 v10.4s, v22.8h, v1.h[4]
-	WORD	$0x4F612ACB // smlal2 v11.4s, v22.8h, v1.h[6]
+	WORD	$0x0F4022C8 // smlal v8.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C9 // smlal v9.4s, v22.4h, v0.h[2]
+	WORD	$0x4F4022CA // smlal2 v10.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022CB // smlal2 v11.4s, v22.8h, v0.h[2]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F512AC8 // smlal v8.4s, v22.4h, v1.h[5]
-	WORD	$0x0F712AC9 // smlal v9.4s, v22.4h, v1.h[7]
-	WORD	$0x4F512ACA // smlal2 v10.4s, v22.8h, v1.h[5]
-	WORD	$0x4F712ACB // smlal2 v11.4s, v22.8h, v1.h[7]
+	WORD	$0x0F5022C8 // smlal v8.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C9 // smlal v9.4s, v22.4h, v0.h[3]
+	WORD	$0x4F5022CA // smlal2 v10.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022CB // smlal2 v11.4s, v22.8h, v0.h[3]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -7561,73 +12074,78 @@ pair3:
 	WORD	$0x6E32DDCE // fmul v14.4s, v14.4s, v18.4s
 	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
 	WORD	$0x6E32DDEF // fmul v15.4s, v15.4s, v18.4s
-	FMOVQ	0(R5), F0
-	FMOVQ	16(R5), F1
-	FMOVQ	32(R5), F2
+	FMOVD	0(R5), F0
+	FMOVS	8(R5), F1
 	FMOVQ	-256(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$12, V18.H8, V18.H8
 	WORD	$0x0F40A244 // smull v4.4s, v18.4h, v0.h[0]
 	WORD	$0x0F60A245 // smull v5.4s, v18.4h, v0.h[2]
-	WORD	$0x0F40AA46 // smull v6.4s, v18.4h, v0.h[4]
+	WORD	$0x0F41A246 // smull v6.4s, v18.4h, v1.h[0]
 	WORD	$0x4F40A247 // smull2 v7.4s, v18.8h, v0.h[0]
 	WORD	$0x4F60A248 // smull2 v8.4s, v18.8h, v0.h[2]
-	WORD	$0x4F40AA49 // smull2 v9.4s, v18.8h, v0.h[4]
+	WORD	$0x4F41A249 // smull2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$12, V16.H8, V18.H8
 	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
 	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
-	WORD	$0x0F502A46 // smlal v6.4s, v18.4h, v0.h[5]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
 	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
 	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
-	WORD	$0x4F502A49 // smlal2 v9.4s, v18.8h, v0.h[5]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
+	FMOVD	12(R5), F0
+	FMOVS	20(R5), F1
 	FMOVQ	-192(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$12, V18.H8, V18.H8
-	WORD	$0x0F602A44 // smlal v4.4s, v18.4h, v0.h[6]
-	WORD	$0x0F412245 // smlal v5.4s, v18.4h, v1.h[0]
-	WORD	$0x0F612246 // smlal v6.4s, v18.4h, v1.h[2]
-	WORD	$0x4F602A47 // smlal2 v7.4s, v18.8h, v0.h[6]
-	WORD	$0x4F412248 // smlal2 v8.4s, v18.8h, v1.h[0]
-	WORD	$0x4F612249 // smlal2 v9.4s, v18.8h, v1.h[2]
+	WORD	$0x0F402244 // smlal v4.4s, v18.4h, v0.h[0]
+	WORD	$0x0F602245 // smlal v5.4s, v18.4h, v0.h[2]
+	WORD	$0x0F412246 // smlal v6.4s, v18.4h, v1.h[0]
+	WORD	$0x4F402247 // smlal2 v7.4s, v18.8h, v0.h[0]
+	WORD	$0x4F602248 // smlal2 v8.4s, v18.8h, v0.h[2]
+	WORD	$0x4F412249 // smlal2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$12, V16.H8, V18.H8
-	WORD	$0x0F702A44 // smlal v4.4s, v18.4h, v0.h[7]
-	WORD	$0x0F512245 // smlal v5.4s, v18.4h, v1.h[1]
-	WORD	$0x0F712246 // smlal v6.4s, v18.4h, v1.h[3]
-	WORD	$0x4F702A47 // smlal2 v7.4s, v18.8h, v0.h[7]
-	WORD	$0x4F512248 // smlal2 v8.4s, v18.8h, v1.h[1]
-	WORD	$0x4F712249 // smlal2 v9.4s, v18.8h, v1.h[3]
+	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
+	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
+	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
+	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
+	FMOVD	24(R5), F0
+	FMOVS	32(R5), F1
 	FMOVQ	-128(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$12, V18.H8, V18.H8
-	WORD	$0x0F412A44 // smlal v4.4s, v18.4h, v1.h[4]
-	WORD	$0x0F612A45 // smlal v5.4s, v18.4h, v1.h[6]
-	WORD	$0x0F422246 // smlal v6.4s, v18.4h, v2.h[0]
-	WORD	$0x4F412A47 // smlal2 v7.4s, v18.8h, v1.h[4]
-	WORD	$0x4F612A48 // smlal2 v8.4s, v18.8h, v1.h[6]
-	WORD	$0x4F422249 // smlal2 v9.4s, v18.8h, v2.h[0]
+	WORD	$0x0F402244 // smlal v4.4s, v18.4h, v0.h[0]
+	WORD	$0x0F602245 // smlal v5.4s, v18.4h, v0.h[2]
+	WORD	$0x0F412246 // smlal v6.4s, v18.4h, v1.h[0]
+	WORD	$0x4F402247 // smlal2 v7.4s, v18.8h, v0.h[0]
+	WORD	$0x4F602248 // smlal2 v8.4s, v18.8h, v0.h[2]
+	WORD	$0x4F412249 // smlal2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$12, V16.H8, V18.H8
-	WORD	$0x0F512A44 // smlal v4.4s, v18.4h, v1.h[5]
-	WORD	$0x0F712A45 // smlal v5.4s, v18.4h, v1.h[7]
-	WORD	$0x0F522246 // smlal v6.4s, v18.4h, v2.h[1]
-	WORD	$0x4F512A47 // smlal2 v7.4s, v18.8h, v1.h[5]
-	WORD	$0x4F712A48 // smlal2 v8.4s, v18.8h, v1.h[7]
-	WORD	$0x4F522249 // smlal2 v9.4s, v18.8h, v2.h[1]
+	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
+	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
+	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
+	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
+	FMOVD	36(R5), F0
+	FMOVS	44(R5), F1
 	FMOVQ	-64(R11), F16
 	VSHL	$8, V16.H8, V18.H8
 	VUSHR	$12, V18.H8, V18.H8
-	WORD	$0x0F622244 // smlal v4.4s, v18.4h, v2.h[2]
-	WORD	$0x0F422A45 // smlal v5.4s, v18.4h, v2.h[4]
-	WORD	$0x0F622A46 // smlal v6.4s, v18.4h, v2.h[6]
-	WORD	$0x4F622247 // smlal2 v7.4s, v18.8h, v2.h[2]
-	WORD	$0x4F422A48 // smlal2 v8.4s, v18.8h, v2.h[4]
-	WORD	$0x4F622A49 // smlal2 v9.4s, v18.8h, v2.h[6]
+	WORD	$0x0F402244 // smlal v4.4s, v18.4h, v0.h[0]
+	WORD	$0x0F602245 // smlal v5.4s, v18.4h, v0.h[2]
+	WORD	$0x0F412246 // smlal v6.4s, v18.4h, v1.h[0]
+	WORD	$0x4F402247 // smlal2 v7.4s, v18.8h, v0.h[0]
+	WORD	$0x4F602248 // smlal2 v8.4s, v18.8h, v0.h[2]
+	WORD	$0x4F412249 // smlal2 v9.4s, v18.8h, v1.h[0]
 	VUSHR	$12, V16.H8, V18.H8
-	WORD	$0x0F722244 // smlal v4.4s, v18.4h, v2.h[3]
-	WORD	$0x0F522A45 // smlal v5.4s, v18.4h, v2.h[5]
-	WORD	$0x0F722A46 // smlal v6.4s, v18.4h, v2.h[7]
-	WORD	$0x4F722247 // smlal2 v7.4s, v18.8h, v2.h[3]
-	WORD	$0x4F522A48 // smlal2 v8.4s, v18.8h, v2.h[5]
-	WORD	$0x4F722A49 // smlal2 v9.4s, v18.8h, v2.h[7]
+	WORD	$0x0F502244 // smlal v4.4s, v18.4h, v0.h[1]
+	WORD	$0x0F702245 // smlal v5.4s, v18.4h, v0.h[3]
+	WORD	$0x0F512246 // smlal v6.4s, v18.4h, v1.h[1]
+	WORD	$0x4F502247 // smlal2 v7.4s, v18.8h, v0.h[1]
+	WORD	$0x4F702248 // smlal2 v8.4s, v18.8h, v0.h[3]
+	WORD	$0x4F512249 // smlal2 v9.4s, v18.8h, v1.h[1]
 	FMOVQ	64(R3), F16
 	WORD	$0x0E217A12 // fcvtl v18.4s, v16.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -7859,9 +12377,6 @@ pair3:
 	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
 	WORD	$0x6E36DE73 // fmul v19.4s, v19.4s, v22.4s
 	FMOVQ	0(R5), F0
-	FMOVQ	16(R5), F1
-	FMOVQ	32(R5), F2
-	FMOVQ	48(R5), F3
 	FMOVQ	-256(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
@@ -7882,66 +12397,69 @@ pair3:
 	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
 	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
 	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	FMOVQ	16(R5), F0
 	FMOVQ	-192(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F4122C4 // smlal v4.4s, v22.4h, v1.h[0]
-	WORD	$0x0F6122C5 // smlal v5.4s, v22.4h, v1.h[2]
-	WORD	$0x0F412AC6 // smlal v6.4s, v22.4h, v1.h[4]
-	WORD	$0x0F612AC7 // smlal v7.4s, v22.4h, v1.h[6]
-	WORD	$0x4F4122C8 // smlal2 v8.4s, v22.8h, v1.h[0]
-	WORD	$0x4F6122C9 // smlal2 v9.4s, v22.8h, v1.h[2]
-	WORD	$0x4F412ACA // smlal2 v10.4s, v22.8h, v1.h[4]
-	WORD	$0x4F612ACB // smlal2 v11.4s, v22.8h, v1.h[6]
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x0F402AC6 // smlal v6.4s, v22.4h, v0.h[4]
+	WORD	$0x0F602AC7 // smlal v7.4s, v22.4h, v0.h[6]
+	WORD	$0x4F4022C8 // smlal2 v8.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
+	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
+	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F5122C4 // smlal v4.4s, v22.4h, v1.h[1]
-	WORD	$0x0F7122C5 // smlal v5.4s, v22.4h, v1.h[3]
-	WORD	$0x0F512AC6 // smlal v6.4s, v22.4h, v1.h[5]
-	WORD	$0x0F712AC7 // smlal v7.4s, v22.4h, v1.h[7]
-	WORD	$0x4F5122C8 // smlal2 v8.4s, v22.8h, v1.h[1]
-	WORD	$0x4F7122C9 // smlal2 v9.4s, v22.8h, v1.h[3]
-	WORD	$0x4F512ACA // smlal2 v10.4s, v22.8h, v1.h[5]
-	WORD	$0x4F712ACB // smlal2 v11.4s, v22.8h, v1.h[7]
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x0F502AC6 // smlal v6.4s, v22.4h, v0.h[5]
+	WORD	$0x0F702AC7 // smlal v7.4s, v22.4h, v0.h[7]
+	WORD	$0x4F5022C8 // smlal2 v8.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
+	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
+	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	FMOVQ	32(R5), F0
 	FMOVQ	-128(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F4222C4 // smlal v4.4s, v22.4h, v2.h[0]
-	WORD	$0x0F6222C5 // smlal v5.4s, v22.4h, v2.h[2]
-	WORD	$0x0F422AC6 // smlal v6.4s, v22.4h, v2.h[4]
-	WORD	$0x0F622AC7 // smlal v7.4s, v22.4h, v2.h[6]
-	WORD	$0x4F4222C8 // smlal2 v8.4s, v22.8h, v2.h[0]
-	WORD	$0x4F6222C9 // smlal2 v9.4s, v22.8h, v2.h[2]
-	WORD	$0x4F422ACA // smlal2 v10.4s, v22.8h, v2.h[4]
-	WORD	$0x4F622ACB // smlal2 v11.4s, v22.8h, v2.h[6]
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x0F402AC6 // smlal v6.4s, v22.4h, v0.h[4]
+	WORD	$0x0F602AC7 // smlal v7.4s, v22.4h, v0.h[6]
+	WORD	$0x4F4022C8 // smlal2 v8.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
+	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
+	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F5222C4 // smlal v4.4s, v22.4h, v2.h[1]
-	WORD	$0x0F7222C5 // smlal v5.4s, v22.4h, v2.h[3]
-	WORD	$0x0F522AC6 // smlal v6.4s, v22.4h, v2.h[5]
-	WORD	$0x0F722AC7 // smlal v7.4s, v22.4h, v2.h[7]
-	WORD	$0x4F5222C8 // smlal2 v8.4s, v22.8h, v2.h[1]
-	WORD	$0x4F7222C9 // smlal2 v9.4s, v22.8h, v2.h[3]
-	WORD	$0x4F522ACA // smlal2 v10.4s, v22.8h, v2.h[5]
-	WORD	$0x4F722ACB // smlal2 v11.4s, v22.8h, v2.h[7]
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x0F502AC6 // smlal v6.4s, v22.4h, v0.h[5]
+	WORD	$0x0F702AC7 // smlal v7.4s, v22.4h, v0.h[7]
+	WORD	$0x4F5022C8 // smlal2 v8.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
+	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
+	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
+	FMOVQ	48(R5), F0
 	FMOVQ	-64(R11), F20
 	VSHL	$8, V20.H8, V22.H8
 	VUSHR	$12, V22.H8, V22.H8
-	WORD	$0x0F4322C4 // smlal v4.4s, v22.4h, v3.h[0]
-	WORD	$0x0F6322C5 // smlal v5.4s, v22.4h, v3.h[2]
-	WORD	$0x0F432AC6 // smlal v6.4s, v22.4h, v3.h[4]
-	WORD	$0x0F632AC7 // smlal v7.4s, v22.4h, v3.h[6]
-	WORD	$0x4F4322C8 // smlal2 v8.4s, v22.8h, v3.h[0]
-	WORD	$0x4F6322C9 // smlal2 v9.4s, v22.8h, v3.h[2]
-	WORD	$0x4F432ACA // smlal2 v10.4s, v22.8h, v3.h[4]
-	WORD	$0x4F632ACB // smlal2 v11.4s, v22.8h, v3.h[6]
+	WORD	$0x0F4022C4 // smlal v4.4s, v22.4h, v0.h[0]
+	WORD	$0x0F6022C5 // smlal v5.4s, v22.4h, v0.h[2]
+	WORD	$0x0F402AC6 // smlal v6.4s, v22.4h, v0.h[4]
+	WORD	$0x0F602AC7 // smlal v7.4s, v22.4h, v0.h[6]
+	WORD	$0x4F4022C8 // smlal2 v8.4s, v22.8h, v0.h[0]
+	WORD	$0x4F6022C9 // smlal2 v9.4s, v22.8h, v0.h[2]
+	WORD	$0x4F402ACA // smlal2 v10.4s, v22.8h, v0.h[4]
+	WORD	$0x4F602ACB // smlal2 v11.4s, v22.8h, v0.h[6]
 	VUSHR	$12, V20.H8, V22.H8
-	WORD	$0x0F5322C4 // smlal v4.4s, v22.4h, v3.h[1]
-	WORD	$0x0F7322C5 // smlal v5.4s, v22.4h, v3.h[3]
-	WORD	$0x0F532AC6 // smlal v6.4s, v22.4h, v3.h[5]
-	WORD	$0x0F732AC7 // smlal v7.4s, v22.4h, v3.h[7]
-	WORD	$0x4F5322C8 // smlal2 v8.4s, v22.8h, v3.h[1]
-	WORD	$0x4F7322C9 // smlal2 v9.4s, v22.8h, v3.h[3]
-	WORD	$0x4F532ACA // smlal2 v10.4s, v22.8h, v3.h[5]
-	WORD	$0x4F732ACB // smlal2 v11.4s, v22.8h, v3.h[7]
+	WORD	$0x0F5022C4 // smlal v4.4s, v22.4h, v0.h[1]
+	WORD	$0x0F7022C5 // smlal v5.4s, v22.4h, v0.h[3]
+	WORD	$0x0F502AC6 // smlal v6.4s, v22.4h, v0.h[5]
+	WORD	$0x0F702AC7 // smlal v7.4s, v22.4h, v0.h[7]
+	WORD	$0x4F5022C8 // smlal2 v8.4s, v22.8h, v0.h[1]
+	WORD	$0x4F7022C9 // smlal2 v9.4s, v22.8h, v0.h[3]
+	WORD	$0x4F502ACA // smlal2 v10.4s, v22.8h, v0.h[5]
+	WORD	$0x4F702ACB // smlal2 v11.4s, v22.8h, v0.h[7]
 	FMOVQ	64(R3), F20
 	WORD	$0x0E217A96 // fcvtl v22.4s, v20.4h
 	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
@@ -7984,6 +12502,1149 @@ pair3:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ2Kx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ2Kx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V18.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$2, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E1E7 // sdot v7.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E8 // sdot v8.4s, v15.16b, v2.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	WORD	$0x4F82E9E4 // sdot v4.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E5 // sdot v5.4s, v15.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	VUSHR	$6, V14.B16, V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	FMOVD	0(R11), F14
+	VSHL	$12, V14.H8, V14.H8
+	VUSHR	$12, V14.H8, V14.H8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E1E4 // sdot v4.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E5 // sdot v5.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E6 // sdot v6.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E7 // sdot v7.4s, v15.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E1E8 // sdot v8.4s, v15.16b, v2.4b[0]
+	VUSHR	$2, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	WORD	$0x4FA2E1E4 // sdot v4.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E5 // sdot v5.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E6 // sdot v6.4s, v15.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E1E7 // sdot v7.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E8 // sdot v8.4s, v15.16b, v3.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VAND	V15.B16, V18.B16, V15.B16
+	WORD	$0x4F83E9E4 // sdot v4.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E5 // sdot v5.4s, v15.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E1E6 // sdot v6.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E7 // sdot v7.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E8 // sdot v8.4s, v15.16b, v0.4b[2]
+	VUSHR	$6, V14.B16, V15.B16
+	WORD	$0x4FA0E9E4 // sdot v4.4s, v15.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R11), F14
+	VSHL	$4, V14.H8, V14.H8
+	VUSHR	$12, V14.H8, V14.H8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9489 // mla v9.4s, v4.4s, v15.4s
+	WORD	$0x4EAF94AA // mla v10.4s, v5.4s, v15.4s
+	WORD	$0x4EAF94CB // mla v11.4s, v6.4s, v15.4s
+	WORD	$0x4EAF94EC // mla v12.4s, v7.4s, v15.4s
+	WORD	$0x4EAF950D // mla v13.4s, v8.4s, v15.4s
+	ADD	$256, R2, R2
+	ADD	$160, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	WORD	$0x6E2FDD29 // fmul v9.4s, v9.4s, v15.4s
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E2FDD4A // fmul v10.4s, v10.4s, v15.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E2FDD6B // fmul v11.4s, v11.4s, v15.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E2FDD8C // fmul v12.4s, v12.4s, v15.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E2FDDAD // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ	0(R5), F0
+	FMOVS	16(R5), F1
+	FMOVD	-256(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$12, V15.H8, V15.H8
+	WORD	$0x0F40A1E4 // smull v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F60A1E5 // smull v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F40A9E6 // smull v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F60A9E7 // smull v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F41A1E8 // smull v8.4s, v15.4h, v1.h[0]
+	VUSHR	$12, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVQ	20(R5), F0
+	FMOVS	36(R5), F1
+	FMOVD	-192(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$12, V15.H8, V15.H8
+	WORD	$0x0F4021E4 // smlal v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F6021E5 // smlal v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F4029E6 // smlal v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F6029E7 // smlal v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F4121E8 // smlal v8.4s, v15.4h, v1.h[0]
+	VUSHR	$12, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVQ	40(R5), F0
+	FMOVS	56(R5), F1
+	FMOVD	-128(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$12, V15.H8, V15.H8
+	WORD	$0x0F4021E4 // smlal v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F6021E5 // smlal v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F4029E6 // smlal v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F6029E7 // smlal v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F4121E8 // smlal v8.4s, v15.4h, v1.h[0]
+	VUSHR	$12, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVQ	60(R5), F0
+	FMOVS	76(R5), F1
+	FMOVD	-64(R11), F14
+	VSHL	$8, V14.H8, V15.H8
+	VUSHR	$12, V15.H8, V15.H8
+	WORD	$0x0F4021E4 // smlal v4.4s, v15.4h, v0.h[0]
+	WORD	$0x0F6021E5 // smlal v5.4s, v15.4h, v0.h[2]
+	WORD	$0x0F4029E6 // smlal v6.4s, v15.4h, v0.h[4]
+	WORD	$0x0F6029E7 // smlal v7.4s, v15.4h, v0.h[6]
+	WORD	$0x0F4121E8 // smlal v8.4s, v15.4h, v1.h[0]
+	VUSHR	$12, V14.H8, V15.H8
+	WORD	$0x0F5021E4 // smlal v4.4s, v15.4h, v0.h[1]
+	WORD	$0x0F7021E5 // smlal v5.4s, v15.4h, v0.h[3]
+	WORD	$0x0F5029E6 // smlal v6.4s, v15.4h, v0.h[5]
+	WORD	$0x0F7029E7 // smlal v7.4s, v15.4h, v0.h[7]
+	WORD	$0x0F5121E8 // smlal v8.4s, v15.4h, v1.h[1]
+	FMOVD	64(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$80, R5, R5
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ2Kx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ2Kx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V20.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$2, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E224 // sdot v4.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E225 // sdot v5.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA26 // sdot v6.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA27 // sdot v7.4s, v17.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E228 // sdot v8.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E229 // sdot v9.4s, v17.16b, v0.4b[1]
+	VUSHR	$6, V16.B16, V17.B16
+	WORD	$0x4F80EA24 // sdot v4.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA25 // sdot v5.4s, v17.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVD	0(R11), F16
+	VSHL	$12, V16.H8, V16.H8
+	VUSHR	$12, V16.H8, V16.H8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$2, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VAND	V17.B16, V20.B16, V17.B16
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E224 // sdot v4.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E225 // sdot v5.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA26 // sdot v6.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA27 // sdot v7.4s, v17.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E228 // sdot v8.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E229 // sdot v9.4s, v17.16b, v2.4b[1]
+	VUSHR	$6, V16.B16, V17.B16
+	WORD	$0x4F82EA24 // sdot v4.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA25 // sdot v5.4s, v17.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R11), F16
+	VSHL	$4, V16.H8, V16.H8
+	VUSHR	$12, V16.H8, V16.H8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB1948A // mla v10.4s, v4.4s, v17.4s
+	WORD	$0x4EB194AB // mla v11.4s, v5.4s, v17.4s
+	WORD	$0x4EB194CC // mla v12.4s, v6.4s, v17.4s
+	WORD	$0x4EB194ED // mla v13.4s, v7.4s, v17.4s
+	WORD	$0x4EB1950E // mla v14.4s, v8.4s, v17.4s
+	WORD	$0x4EB1952F // mla v15.4s, v9.4s, v17.4s
+	ADD	$256, R2, R2
+	ADD	$192, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	WORD	$0x6E31DD4A // fmul v10.4s, v10.4s, v17.4s
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E31DD6B // fmul v11.4s, v11.4s, v17.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E31DD8C // fmul v12.4s, v12.4s, v17.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E31DDAD // fmul v13.4s, v13.4s, v17.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E31DDCE // fmul v14.4s, v14.4s, v17.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E31DDEF // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVD	-256(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$12, V17.H8, V17.H8
+	WORD	$0x0F40A224 // smull v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F60A225 // smull v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F40AA26 // smull v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F60AA27 // smull v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F41A228 // smull v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F61A229 // smull v9.4s, v17.4h, v1.h[2]
+	VUSHR	$12, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVQ	24(R5), F0
+	FMOVD	40(R5), F1
+	FMOVD	-192(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$12, V17.H8, V17.H8
+	WORD	$0x0F402224 // smlal v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F602225 // smlal v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F402A26 // smlal v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F602A27 // smlal v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F412228 // smlal v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F612229 // smlal v9.4s, v17.4h, v1.h[2]
+	VUSHR	$12, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVQ	48(R5), F0
+	FMOVD	64(R5), F1
+	FMOVD	-128(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$12, V17.H8, V17.H8
+	WORD	$0x0F402224 // smlal v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F602225 // smlal v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F402A26 // smlal v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F602A27 // smlal v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F412228 // smlal v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F612229 // smlal v9.4s, v17.4h, v1.h[2]
+	VUSHR	$12, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVQ	72(R5), F0
+	FMOVD	88(R5), F1
+	FMOVD	-64(R11), F16
+	VSHL	$8, V16.H8, V17.H8
+	VUSHR	$12, V17.H8, V17.H8
+	WORD	$0x0F402224 // smlal v4.4s, v17.4h, v0.h[0]
+	WORD	$0x0F602225 // smlal v5.4s, v17.4h, v0.h[2]
+	WORD	$0x0F402A26 // smlal v6.4s, v17.4h, v0.h[4]
+	WORD	$0x0F602A27 // smlal v7.4s, v17.4h, v0.h[6]
+	WORD	$0x0F412228 // smlal v8.4s, v17.4h, v1.h[0]
+	WORD	$0x0F612229 // smlal v9.4s, v17.4h, v1.h[2]
+	VUSHR	$12, V16.H8, V17.H8
+	WORD	$0x0F502224 // smlal v4.4s, v17.4h, v0.h[1]
+	WORD	$0x0F702225 // smlal v5.4s, v17.4h, v0.h[3]
+	WORD	$0x0F502A26 // smlal v6.4s, v17.4h, v0.h[5]
+	WORD	$0x0F702A27 // smlal v7.4s, v17.4h, v0.h[7]
+	WORD	$0x0F512228 // smlal v8.4s, v17.4h, v1.h[1]
+	WORD	$0x0F712229 // smlal v9.4s, v17.4h, v1.h[3]
+	FMOVD	64(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$96, R5, R5
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ2Kx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ2Kx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V22.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$2, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$6, V18.B16, V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E267 // sdot v7.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E268 // sdot v8.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA69 // sdot v9.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA6A // sdot v10.4s, v19.16b, v2.4b[3]
+	FMOVD	0(R11), F18
+	VSHL	$12, V18.H8, V18.H8
+	VUSHR	$12, V18.H8, V18.H8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E264 // sdot v4.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E265 // sdot v5.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA66 // sdot v6.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA67 // sdot v7.4s, v19.16b, v3.4b[3]
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E268 // sdot v8.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E269 // sdot v9.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA6A // sdot v10.4s, v19.16b, v0.4b[2]
+	VUSHR	$2, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	WORD	$0x4FA0EA64 // sdot v4.4s, v19.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E265 // sdot v5.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E266 // sdot v6.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA67 // sdot v7.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA68 // sdot v8.4s, v19.16b, v1.4b[3]
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E269 // sdot v9.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E26A // sdot v10.4s, v19.16b, v2.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VAND	V19.B16, V22.B16, V19.B16
+	WORD	$0x4F82EA64 // sdot v4.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA65 // sdot v5.4s, v19.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E266 // sdot v6.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E267 // sdot v7.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA68 // sdot v8.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA69 // sdot v9.4s, v19.16b, v3.4b[3]
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E26A // sdot v10.4s, v19.16b, v0.4b[0]
+	VUSHR	$6, V18.B16, V19.B16
+	WORD	$0x4FA0E264 // sdot v4.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA65 // sdot v5.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA66 // sdot v6.4s, v19.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R11), F18
+	VSHL	$4, V18.H8, V18.H8
+	VUSHR	$12, V18.H8, V18.H8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB3948B // mla v11.4s, v4.4s, v19.4s
+	WORD	$0x4EB394AC // mla v12.4s, v5.4s, v19.4s
+	WORD	$0x4EB394CD // mla v13.4s, v6.4s, v19.4s
+	WORD	$0x4EB394EE // mla v14.4s, v7.4s, v19.4s
+	WORD	$0x4EB3950F // mla v15.4s, v8.4s, v19.4s
+	WORD	$0x4EB39530 // mla v16.4s, v9.4s, v19.4s
+	WORD	$0x4EB39551 // mla v17.4s, v10.4s, v19.4s
+	ADD	$256, R2, R2
+	ADD	$224, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	WORD	$0x6E33DD6B // fmul v11.4s, v11.4s, v19.4s
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E33DD8C // fmul v12.4s, v12.4s, v19.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E33DDAD // fmul v13.4s, v13.4s, v19.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E33DDCE // fmul v14.4s, v14.4s, v19.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E33DDEF // fmul v15.4s, v15.4s, v19.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E33DE10 // fmul v16.4s, v16.4s, v19.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E33DE31 // fmul v17.4s, v17.4s, v19.4s
+	FMOVQ	0(R5), F0
+	FMOVD	16(R5), F1
+	FMOVS	24(R5), F2
+	FMOVD	-256(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$12, V19.H8, V19.H8
+	WORD	$0x0F40A264 // smull v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F60A265 // smull v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F40AA66 // smull v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F60AA67 // smull v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F41A268 // smull v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F61A269 // smull v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42A26A // smull v10.4s, v19.4h, v2.h[0]
+	VUSHR	$12, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVQ	28(R5), F0
+	FMOVD	44(R5), F1
+	FMOVS	52(R5), F2
+	FMOVD	-192(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$12, V19.H8, V19.H8
+	WORD	$0x0F402264 // smlal v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F602265 // smlal v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F402A66 // smlal v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F602A67 // smlal v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F412268 // smlal v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F612269 // smlal v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42226A // smlal v10.4s, v19.4h, v2.h[0]
+	VUSHR	$12, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVQ	56(R5), F0
+	FMOVD	72(R5), F1
+	FMOVS	80(R5), F2
+	FMOVD	-128(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$12, V19.H8, V19.H8
+	WORD	$0x0F402264 // smlal v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F602265 // smlal v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F402A66 // smlal v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F602A67 // smlal v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F412268 // smlal v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F612269 // smlal v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42226A // smlal v10.4s, v19.4h, v2.h[0]
+	VUSHR	$12, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVQ	84(R5), F0
+	FMOVD	100(R5), F1
+	FMOVS	108(R5), F2
+	FMOVD	-64(R11), F18
+	VSHL	$8, V18.H8, V19.H8
+	VUSHR	$12, V19.H8, V19.H8
+	WORD	$0x0F402264 // smlal v4.4s, v19.4h, v0.h[0]
+	WORD	$0x0F602265 // smlal v5.4s, v19.4h, v0.h[2]
+	WORD	$0x0F402A66 // smlal v6.4s, v19.4h, v0.h[4]
+	WORD	$0x0F602A67 // smlal v7.4s, v19.4h, v0.h[6]
+	WORD	$0x0F412268 // smlal v8.4s, v19.4h, v1.h[0]
+	WORD	$0x0F612269 // smlal v9.4s, v19.4h, v1.h[2]
+	WORD	$0x0F42226A // smlal v10.4s, v19.4h, v2.h[0]
+	VUSHR	$12, V18.H8, V19.H8
+	WORD	$0x0F502264 // smlal v4.4s, v19.4h, v0.h[1]
+	WORD	$0x0F702265 // smlal v5.4s, v19.4h, v0.h[3]
+	WORD	$0x0F502A66 // smlal v6.4s, v19.4h, v0.h[5]
+	WORD	$0x0F702A67 // smlal v7.4s, v19.4h, v0.h[7]
+	WORD	$0x0F512268 // smlal v8.4s, v19.4h, v1.h[1]
+	WORD	$0x0F712269 // smlal v9.4s, v19.4h, v1.h[3]
+	WORD	$0x0F52226A // smlal v10.4s, v19.4h, v2.h[1]
+	FMOVD	64(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$112, R5, R5
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superQ2Kx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superQ2Kx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$3, V24.B16
+superblock1:
+	ADD	$128, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$2, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	FMOVQ	32(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	48(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$6, V20.B16, V21.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	VSHL	$12, V20.H8, V20.H8
+	VUSHR	$12, V20.H8, V20.H8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	FMOVQ	128(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$2, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VAND	V21.B16, V24.B16, V21.B16
+	FMOVQ	192(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$6, V20.B16, V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	VSHL	$4, V20.H8, V20.H8
+	VUSHR	$12, V20.H8, V20.H8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB5948C // mla v12.4s, v4.4s, v21.4s
+	WORD	$0x4EB594AD // mla v13.4s, v5.4s, v21.4s
+	WORD	$0x4EB594CE // mla v14.4s, v6.4s, v21.4s
+	WORD	$0x4EB594EF // mla v15.4s, v7.4s, v21.4s
+	WORD	$0x4EB59510 // mla v16.4s, v8.4s, v21.4s
+	WORD	$0x4EB59531 // mla v17.4s, v9.4s, v21.4s
+	WORD	$0x4EB59552 // mla v18.4s, v10.4s, v21.4s
+	WORD	$0x4EB59573 // mla v19.4s, v11.4s, v21.4s
+	ADD	$256, R2, R2
+	ADD	$256, R4, R4
+	ADD	$64, R11, R11
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D98C // scvtf v12.4s, v12.4s
+	WORD	$0x6E35DD8C // fmul v12.4s, v12.4s, v21.4s
+	WORD	$0x4E21D9AD // scvtf v13.4s, v13.4s
+	WORD	$0x6E35DDAD // fmul v13.4s, v13.4s, v21.4s
+	WORD	$0x4E21D9CE // scvtf v14.4s, v14.4s
+	WORD	$0x6E35DDCE // fmul v14.4s, v14.4s, v21.4s
+	WORD	$0x4E21D9EF // scvtf v15.4s, v15.4s
+	WORD	$0x6E35DDEF // fmul v15.4s, v15.4s, v21.4s
+	WORD	$0x4E21DA10 // scvtf v16.4s, v16.4s
+	WORD	$0x6E35DE10 // fmul v16.4s, v16.4s, v21.4s
+	WORD	$0x4E21DA31 // scvtf v17.4s, v17.4s
+	WORD	$0x6E35DE31 // fmul v17.4s, v17.4s, v21.4s
+	WORD	$0x4E21DA52 // scvtf v18.4s, v18.4s
+	WORD	$0x6E35DE52 // fmul v18.4s, v18.4s, v21.4s
+	WORD	$0x4E21DA73 // scvtf v19.4s, v19.4s
+	WORD	$0x6E35DE73 // fmul v19.4s, v19.4s, v21.4s
+	FMOVQ	0(R5), F0
+	FMOVQ	16(R5), F1
+	FMOVD	-256(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$12, V21.H8, V21.H8
+	WORD	$0x0F40A2A4 // smull v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F60A2A5 // smull v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F40AAA6 // smull v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F60AAA7 // smull v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F41A2A8 // smull v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F61A2A9 // smull v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F41AAAA // smull v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F61AAAB // smull v11.4s, v21.4h, v1.h[6]
+	VUSHR	$12, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVQ	32(R5), F0
+	FMOVQ	48(R5), F1
+	FMOVD	-192(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$12, V21.H8, V21.H8
+	WORD	$0x0F4022A4 // smlal v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F6022A5 // smlal v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F402AA6 // smlal v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F602AA7 // smlal v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F4122A8 // smlal v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F6122A9 // smlal v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F412AAA // smlal v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F612AAB // smlal v11.4s, v21.4h, v1.h[6]
+	VUSHR	$12, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVQ	64(R5), F0
+	FMOVQ	80(R5), F1
+	FMOVD	-128(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$12, V21.H8, V21.H8
+	WORD	$0x0F4022A4 // smlal v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F6022A5 // smlal v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F402AA6 // smlal v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F602AA7 // smlal v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F4122A8 // smlal v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F6122A9 // smlal v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F412AAA // smlal v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F612AAB // smlal v11.4s, v21.4h, v1.h[6]
+	VUSHR	$12, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVQ	96(R5), F0
+	FMOVQ	112(R5), F1
+	FMOVD	-64(R11), F20
+	VSHL	$8, V20.H8, V21.H8
+	VUSHR	$12, V21.H8, V21.H8
+	WORD	$0x0F4022A4 // smlal v4.4s, v21.4h, v0.h[0]
+	WORD	$0x0F6022A5 // smlal v5.4s, v21.4h, v0.h[2]
+	WORD	$0x0F402AA6 // smlal v6.4s, v21.4h, v0.h[4]
+	WORD	$0x0F602AA7 // smlal v7.4s, v21.4h, v0.h[6]
+	WORD	$0x0F4122A8 // smlal v8.4s, v21.4h, v1.h[0]
+	WORD	$0x0F6122A9 // smlal v9.4s, v21.4h, v1.h[2]
+	WORD	$0x0F412AAA // smlal v10.4s, v21.4h, v1.h[4]
+	WORD	$0x0F612AAB // smlal v11.4s, v21.4h, v1.h[6]
+	VUSHR	$12, V20.H8, V21.H8
+	WORD	$0x0F5022A4 // smlal v4.4s, v21.4h, v0.h[1]
+	WORD	$0x0F7022A5 // smlal v5.4s, v21.4h, v0.h[3]
+	WORD	$0x0F502AA6 // smlal v6.4s, v21.4h, v0.h[5]
+	WORD	$0x0F702AA7 // smlal v7.4s, v21.4h, v0.h[7]
+	WORD	$0x0F5122A8 // smlal v8.4s, v21.4h, v1.h[1]
+	WORD	$0x0F7122A9 // smlal v9.4s, v21.4h, v1.h[3]
+	WORD	$0x0F512AAA // smlal v10.4s, v21.4h, v1.h[5]
+	WORD	$0x0F712AAB // smlal v11.4s, v21.4h, v1.h[7]
+	FMOVD	64(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$128, R5, R5
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	SUBS	$1, R12, R12
 	BNE	segment2
 	MOVD	R11, R3
@@ -8961,6 +14622,753 @@ pair3:
 	WORD	$0x4FA01A75 // fmla v21.4s, v19.4s, v0.s[3]
 	FSTPQ	(F20, F21), 0(R10)
 	ADD	$16, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superIQ4XSx5NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superIQ4XSx5NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V18.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V19.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V19.D[1]
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	FMOVQ	0(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E1E4 // sdot v4.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E5 // sdot v5.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E6 // sdot v6.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E7 // sdot v7.4s, v15.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E1E8 // sdot v8.4s, v15.16b, v1.4b[0]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E1E4 // sdot v4.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E5 // sdot v5.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E6 // sdot v6.4s, v15.16b, v2.4b[2]
+	WORD	$0x4FA2E9E7 // sdot v7.4s, v15.16b, v2.4b[3]
+	FMOVQ	96(R4), F3
+	WORD	$0x4F83E1E8 // sdot v8.4s, v15.16b, v3.4b[0]
+	FMOVQ	128(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA1E1E4 // sdot v4.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E5 // sdot v5.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E6 // sdot v6.4s, v15.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E1E7 // sdot v7.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E8 // sdot v8.4s, v15.16b, v0.4b[1]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA3E1E4 // sdot v4.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E5 // sdot v5.4s, v15.16b, v3.4b[2]
+	WORD	$0x4FA3E9E6 // sdot v6.4s, v15.16b, v3.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E1E7 // sdot v7.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E8 // sdot v8.4s, v15.16b, v1.4b[1]
+	FMOVQ	256(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4F80E9E4 // sdot v4.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E5 // sdot v5.4s, v15.16b, v0.4b[3]
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E1E6 // sdot v6.4s, v15.16b, v2.4b[0]
+	WORD	$0x4FA2E1E7 // sdot v7.4s, v15.16b, v2.4b[1]
+	WORD	$0x4F82E9E8 // sdot v8.4s, v15.16b, v2.4b[2]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4F81E9E4 // sdot v4.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E5 // sdot v5.4s, v15.16b, v1.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E1E6 // sdot v6.4s, v15.16b, v3.4b[0]
+	WORD	$0x4FA3E1E7 // sdot v7.4s, v15.16b, v3.4b[1]
+	WORD	$0x4F83E9E8 // sdot v8.4s, v15.16b, v3.4b[2]
+	FMOVQ	384(R2), F14
+	VAND	V14.B16, V18.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA2E9E4 // sdot v4.4s, v15.16b, v2.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E1E5 // sdot v5.4s, v15.16b, v0.4b[0]
+	WORD	$0x4FA0E1E6 // sdot v6.4s, v15.16b, v0.4b[1]
+	WORD	$0x4F80E9E7 // sdot v7.4s, v15.16b, v0.4b[2]
+	WORD	$0x4FA0E9E8 // sdot v8.4s, v15.16b, v0.4b[3]
+	VUSHR	$4, V14.B16, V15.B16
+	VTBL	V15.B16, [V19.B16], V15.B16
+	WORD	$0x4FA3E9E4 // sdot v4.4s, v15.16b, v3.4b[3]
+	FMOVQ	144(R4), F1
+	WORD	$0x4F81E1E5 // sdot v5.4s, v15.16b, v1.4b[0]
+	WORD	$0x4FA1E1E6 // sdot v6.4s, v15.16b, v1.4b[1]
+	WORD	$0x4F81E9E7 // sdot v7.4s, v15.16b, v1.4b[2]
+	WORD	$0x4FA1E9E8 // sdot v8.4s, v15.16b, v1.4b[3]
+	FMOVD	0(R11), F14
+	VSHL	$8, V14.H8, V14.H8
+	WORD	$0x4F1805CE // sshr v14.8h, v14.8h, #8
+	WORD	$0x0F10A5CF // sxtl v15.4s, v14.4h
+	WORD	$0x4EAF9C84 // mul v4.4s, v4.4s, v15.4s
+	WORD	$0x4EAF9CA5 // mul v5.4s, v5.4s, v15.4s
+	WORD	$0x4EAF9CC6 // mul v6.4s, v6.4s, v15.4s
+	WORD	$0x4EAF9CE7 // mul v7.4s, v7.4s, v15.4s
+	WORD	$0x4EAF9D08 // mul v8.4s, v8.4s, v15.4s
+	FMOVD	0(R3), F14
+	WORD	$0x0E2179CF // fcvtl v15.4s, v14.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V15.S4, V4.S4, V9.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V15.S4, V5.S4, V10.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V15.S4, V6.S4, V11.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V15.S4, V7.S4, V12.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V15.S4, V8.S4, V13.S4
+	ADD	$512, R2, R2
+	ADD	$160, R4, R4
+	ADD	$64, R11, R11
+	ADD	$40, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVS	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80112E // fmla v14.4s, v9.4s, v0.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0114E // fmla v14.4s, v10.4s, v0.s[1]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F80196E // fmla v14.4s, v11.4s, v0.s[2]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4FA0198E // fmla v14.4s, v12.4s, v0.s[3]
+	FMOVQ	F14, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F14
+	WORD	$0x4F8111AE // fmla v14.4s, v13.4s, v1.s[0]
+	FMOVQ	F14, 0(R10)
+	ADD	$20, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superIQ4XSx6NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superIQ4XSx6NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V20.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V21.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V21.D[1]
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	FMOVQ	0(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	96(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	112(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	FMOVQ	128(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E226 // sdot v6.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E227 // sdot v7.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA28 // sdot v8.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA29 // sdot v9.4s, v17.16b, v0.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	128(R4), F1
+	WORD	$0x4F81E226 // sdot v6.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E227 // sdot v7.4s, v17.16b, v1.4b[1]
+	WORD	$0x4F81EA28 // sdot v8.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA29 // sdot v9.4s, v17.16b, v1.4b[3]
+	FMOVQ	256(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	48(R4), F2
+	WORD	$0x4F82E224 // sdot v4.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E225 // sdot v5.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA26 // sdot v6.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA27 // sdot v7.4s, v17.16b, v2.4b[3]
+	FMOVQ	64(R4), F3
+	WORD	$0x4F83E228 // sdot v8.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E229 // sdot v9.4s, v17.16b, v3.4b[1]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	FMOVQ	144(R4), F0
+	WORD	$0x4F80E224 // sdot v4.4s, v17.16b, v0.4b[0]
+	WORD	$0x4FA0E225 // sdot v5.4s, v17.16b, v0.4b[1]
+	WORD	$0x4F80EA26 // sdot v6.4s, v17.16b, v0.4b[2]
+	WORD	$0x4FA0EA27 // sdot v7.4s, v17.16b, v0.4b[3]
+	FMOVQ	160(R4), F1
+	WORD	$0x4F81E228 // sdot v8.4s, v17.16b, v1.4b[0]
+	WORD	$0x4FA1E229 // sdot v9.4s, v17.16b, v1.4b[1]
+	FMOVQ	384(R2), F16
+	VAND	V16.B16, V20.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F83EA24 // sdot v4.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA25 // sdot v5.4s, v17.16b, v3.4b[3]
+	FMOVQ	80(R4), F2
+	WORD	$0x4F82E226 // sdot v6.4s, v17.16b, v2.4b[0]
+	WORD	$0x4FA2E227 // sdot v7.4s, v17.16b, v2.4b[1]
+	WORD	$0x4F82EA28 // sdot v8.4s, v17.16b, v2.4b[2]
+	WORD	$0x4FA2EA29 // sdot v9.4s, v17.16b, v2.4b[3]
+	VUSHR	$4, V16.B16, V17.B16
+	VTBL	V17.B16, [V21.B16], V17.B16
+	WORD	$0x4F81EA24 // sdot v4.4s, v17.16b, v1.4b[2]
+	WORD	$0x4FA1EA25 // sdot v5.4s, v17.16b, v1.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E226 // sdot v6.4s, v17.16b, v3.4b[0]
+	WORD	$0x4FA3E227 // sdot v7.4s, v17.16b, v3.4b[1]
+	WORD	$0x4F83EA28 // sdot v8.4s, v17.16b, v3.4b[2]
+	WORD	$0x4FA3EA29 // sdot v9.4s, v17.16b, v3.4b[3]
+	FMOVD	0(R11), F16
+	VSHL	$8, V16.H8, V16.H8
+	WORD	$0x4F180610 // sshr v16.8h, v16.8h, #8
+	WORD	$0x0F10A611 // sxtl v17.4s, v16.4h
+	WORD	$0x4EB19C84 // mul v4.4s, v4.4s, v17.4s
+	WORD	$0x4EB19CA5 // mul v5.4s, v5.4s, v17.4s
+	WORD	$0x4EB19CC6 // mul v6.4s, v6.4s, v17.4s
+	WORD	$0x4EB19CE7 // mul v7.4s, v7.4s, v17.4s
+	WORD	$0x4EB19D08 // mul v8.4s, v8.4s, v17.4s
+	WORD	$0x4EB19D29 // mul v9.4s, v9.4s, v17.4s
+	FMOVD	0(R3), F16
+	WORD	$0x0E217A11 // fcvtl v17.4s, v16.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V17.S4, V4.S4, V10.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V17.S4, V5.S4, V11.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V17.S4, V6.S4, V12.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V17.S4, V7.S4, V13.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V17.S4, V8.S4, V14.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V17.S4, V9.S4, V15.S4
+	ADD	$512, R2, R2
+	ADD	$192, R4, R4
+	ADD	$64, R11, R11
+	ADD	$48, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801150 // fmla v16.4s, v10.4s, v0.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA01170 // fmla v16.4s, v11.4s, v0.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F801990 // fmla v16.4s, v12.4s, v0.s[2]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA019B0 // fmla v16.4s, v13.4s, v0.s[3]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4F8111D0 // fmla v16.4s, v14.4s, v1.s[0]
+	FMOVQ	F16, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F16
+	WORD	$0x4FA111F0 // fmla v16.4s, v15.4s, v1.s[1]
+	FMOVQ	F16, 0(R10)
+	ADD	$24, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superIQ4XSx7NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superIQ4XSx7NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V22.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V23.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V23.D[1]
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V11.B16, V11.B16, V11.B16
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	FMOVQ	0(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E264 // sdot v4.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E265 // sdot v5.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA66 // sdot v6.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA67 // sdot v7.4s, v19.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E268 // sdot v8.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E269 // sdot v9.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA6A // sdot v10.4s, v19.16b, v1.4b[2]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	FMOVQ	112(R4), F2
+	WORD	$0x4F82E264 // sdot v4.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E265 // sdot v5.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA66 // sdot v6.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA67 // sdot v7.4s, v19.16b, v2.4b[3]
+	FMOVQ	128(R4), F3
+	WORD	$0x4F83E268 // sdot v8.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E269 // sdot v9.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA6A // sdot v10.4s, v19.16b, v3.4b[2]
+	FMOVQ	128(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA1EA64 // sdot v4.4s, v19.16b, v1.4b[3]
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E265 // sdot v5.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E266 // sdot v6.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA67 // sdot v7.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA68 // sdot v8.4s, v19.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E269 // sdot v9.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E26A // sdot v10.4s, v19.16b, v1.4b[1]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA3EA64 // sdot v4.4s, v19.16b, v3.4b[3]
+	FMOVQ	144(R4), F2
+	WORD	$0x4F82E265 // sdot v5.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E266 // sdot v6.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA67 // sdot v7.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA68 // sdot v8.4s, v19.16b, v2.4b[3]
+	FMOVQ	160(R4), F3
+	WORD	$0x4F83E269 // sdot v9.4s, v19.16b, v3.4b[0]
+	WORD	$0x4FA3E26A // sdot v10.4s, v19.16b, v3.4b[1]
+	FMOVQ	256(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4F81EA64 // sdot v4.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA65 // sdot v5.4s, v19.16b, v1.4b[3]
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E266 // sdot v6.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E267 // sdot v7.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA68 // sdot v8.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA69 // sdot v9.4s, v19.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E26A // sdot v10.4s, v19.16b, v1.4b[0]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4F83EA64 // sdot v4.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA65 // sdot v5.4s, v19.16b, v3.4b[3]
+	FMOVQ	176(R4), F2
+	WORD	$0x4F82E266 // sdot v6.4s, v19.16b, v2.4b[0]
+	WORD	$0x4FA2E267 // sdot v7.4s, v19.16b, v2.4b[1]
+	WORD	$0x4F82EA68 // sdot v8.4s, v19.16b, v2.4b[2]
+	WORD	$0x4FA2EA69 // sdot v9.4s, v19.16b, v2.4b[3]
+	FMOVQ	192(R4), F3
+	WORD	$0x4F83E26A // sdot v10.4s, v19.16b, v3.4b[0]
+	FMOVQ	384(R2), F18
+	VAND	V18.B16, V22.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA1E264 // sdot v4.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA65 // sdot v5.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA66 // sdot v6.4s, v19.16b, v1.4b[3]
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E267 // sdot v7.4s, v19.16b, v0.4b[0]
+	WORD	$0x4FA0E268 // sdot v8.4s, v19.16b, v0.4b[1]
+	WORD	$0x4F80EA69 // sdot v9.4s, v19.16b, v0.4b[2]
+	WORD	$0x4FA0EA6A // sdot v10.4s, v19.16b, v0.4b[3]
+	VUSHR	$4, V18.B16, V19.B16
+	VTBL	V19.B16, [V23.B16], V19.B16
+	WORD	$0x4FA3E264 // sdot v4.4s, v19.16b, v3.4b[1]
+	WORD	$0x4F83EA65 // sdot v5.4s, v19.16b, v3.4b[2]
+	WORD	$0x4FA3EA66 // sdot v6.4s, v19.16b, v3.4b[3]
+	FMOVQ	208(R4), F1
+	WORD	$0x4F81E267 // sdot v7.4s, v19.16b, v1.4b[0]
+	WORD	$0x4FA1E268 // sdot v8.4s, v19.16b, v1.4b[1]
+	WORD	$0x4F81EA69 // sdot v9.4s, v19.16b, v1.4b[2]
+	WORD	$0x4FA1EA6A // sdot v10.4s, v19.16b, v1.4b[3]
+	FMOVD	0(R11), F18
+	VSHL	$8, V18.H8, V18.H8
+	WORD	$0x4F180652 // sshr v18.8h, v18.8h, #8
+	WORD	$0x0F10A653 // sxtl v19.4s, v18.4h
+	WORD	$0x4EB39C84 // mul v4.4s, v4.4s, v19.4s
+	WORD	$0x4EB39CA5 // mul v5.4s, v5.4s, v19.4s
+	WORD	$0x4EB39CC6 // mul v6.4s, v6.4s, v19.4s
+	WORD	$0x4EB39CE7 // mul v7.4s, v7.4s, v19.4s
+	WORD	$0x4EB39D08 // mul v8.4s, v8.4s, v19.4s
+	WORD	$0x4EB39D29 // mul v9.4s, v9.4s, v19.4s
+	WORD	$0x4EB39D4A // mul v10.4s, v10.4s, v19.4s
+	FMOVD	0(R3), F18
+	WORD	$0x0E217A53 // fcvtl v19.4s, v18.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V19.S4, V4.S4, V11.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V19.S4, V5.S4, V12.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V19.S4, V6.S4, V13.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V19.S4, V7.S4, V14.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V19.S4, V8.S4, V15.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V19.S4, V9.S4, V16.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V19.S4, V10.S4, V17.S4
+	ADD	$512, R2, R2
+	ADD	$224, R4, R4
+	ADD	$64, R11, R11
+	ADD	$56, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVD	16(R6), F1
+	FMOVS	24(R6), F2
+	MOVD	R0, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F801172 // fmla v18.4s, v11.4s, v0.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA01192 // fmla v18.4s, v12.4s, v0.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8019B2 // fmla v18.4s, v13.4s, v0.s[2]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA019D2 // fmla v18.4s, v14.4s, v0.s[3]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F8111F2 // fmla v18.4s, v15.4s, v1.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4FA11212 // fmla v18.4s, v16.4s, v1.s[1]
+	FMOVQ	F18, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F18
+	WORD	$0x4F821232 // fmla v18.4s, v17.4s, v2.s[0]
+	FMOVQ	F18, 0(R10)
+	ADD	$28, R6, R6
+	SUBS	$1, R12, R12
+	BNE	segment2
+	MOVD	R11, R3
+	SUBS	$1, R7, R7
+	BNE	superblock1
+	RET
+
+// func superIQ4XSx8NEON(y *float32, yStride uint64, w, d *byte, x *int8, sums *int32, dx *float32, superblocks uint64)
+TEXT ·superIQ4XSx8NEON(SB), NOSPLIT, $0-64
+	MOVD	y+0(FP), R0
+	MOVD	yStride+8(FP), R1
+	MOVD	w+16(FP), R2
+	MOVD	d+24(FP), R3
+	MOVD	x+32(FP), R4
+	MOVD	sums+40(FP), R5
+	MOVD	dx+48(FP), R6
+	MOVD	superblocks+56(FP), R7
+	VMOVI	$15, V24.B16
+	MOVD	$0xF6EADDCFBFAD9881, R15
+	VMOV	R15, V25.D[0]
+	MOVD	$0x7159453526190D01, R15
+	VMOV	R15, V25.D[1]
+superblock1:
+	ADD	$64, R3, R11
+	MOVD	$2, R12
+segment2:
+	VEOR	V12.B16, V12.B16, V12.B16
+	VEOR	V13.B16, V13.B16, V13.B16
+	VEOR	V14.B16, V14.B16, V14.B16
+	VEOR	V15.B16, V15.B16, V15.B16
+	VEOR	V16.B16, V16.B16, V16.B16
+	VEOR	V17.B16, V17.B16, V17.B16
+	VEOR	V18.B16, V18.B16, V18.B16
+	VEOR	V19.B16, V19.B16, V19.B16
+	MOVD	$4, R9
+pair3:
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	FMOVQ	0(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	0(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	16(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	128(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	144(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	128(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	32(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	48(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	160(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	176(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	256(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	64(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	80(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	192(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	208(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVQ	384(R2), F20
+	VAND	V20.B16, V24.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	96(R4), F0
+	WORD	$0x4F80E2A4 // sdot v4.4s, v21.16b, v0.4b[0]
+	WORD	$0x4FA0E2A5 // sdot v5.4s, v21.16b, v0.4b[1]
+	WORD	$0x4F80EAA6 // sdot v6.4s, v21.16b, v0.4b[2]
+	WORD	$0x4FA0EAA7 // sdot v7.4s, v21.16b, v0.4b[3]
+	FMOVQ	112(R4), F1
+	WORD	$0x4F81E2A8 // sdot v8.4s, v21.16b, v1.4b[0]
+	WORD	$0x4FA1E2A9 // sdot v9.4s, v21.16b, v1.4b[1]
+	WORD	$0x4F81EAAA // sdot v10.4s, v21.16b, v1.4b[2]
+	WORD	$0x4FA1EAAB // sdot v11.4s, v21.16b, v1.4b[3]
+	VUSHR	$4, V20.B16, V21.B16
+	VTBL	V21.B16, [V25.B16], V21.B16
+	FMOVQ	224(R4), F2
+	WORD	$0x4F82E2A4 // sdot v4.4s, v21.16b, v2.4b[0]
+	WORD	$0x4FA2E2A5 // sdot v5.4s, v21.16b, v2.4b[1]
+	WORD	$0x4F82EAA6 // sdot v6.4s, v21.16b, v2.4b[2]
+	WORD	$0x4FA2EAA7 // sdot v7.4s, v21.16b, v2.4b[3]
+	FMOVQ	240(R4), F3
+	WORD	$0x4F83E2A8 // sdot v8.4s, v21.16b, v3.4b[0]
+	WORD	$0x4FA3E2A9 // sdot v9.4s, v21.16b, v3.4b[1]
+	WORD	$0x4F83EAAA // sdot v10.4s, v21.16b, v3.4b[2]
+	WORD	$0x4FA3EAAB // sdot v11.4s, v21.16b, v3.4b[3]
+	FMOVD	0(R11), F20
+	VSHL	$8, V20.H8, V20.H8
+	WORD	$0x4F180694 // sshr v20.8h, v20.8h, #8
+	WORD	$0x0F10A695 // sxtl v21.4s, v20.4h
+	WORD	$0x4EB59C84 // mul v4.4s, v4.4s, v21.4s
+	WORD	$0x4EB59CA5 // mul v5.4s, v5.4s, v21.4s
+	WORD	$0x4EB59CC6 // mul v6.4s, v6.4s, v21.4s
+	WORD	$0x4EB59CE7 // mul v7.4s, v7.4s, v21.4s
+	WORD	$0x4EB59D08 // mul v8.4s, v8.4s, v21.4s
+	WORD	$0x4EB59D29 // mul v9.4s, v9.4s, v21.4s
+	WORD	$0x4EB59D4A // mul v10.4s, v10.4s, v21.4s
+	WORD	$0x4EB59D6B // mul v11.4s, v11.4s, v21.4s
+	FMOVD	0(R3), F20
+	WORD	$0x0E217A95 // fcvtl v21.4s, v20.4h
+	WORD	$0x4E21D884 // scvtf v4.4s, v4.4s
+	VFMLA	V21.S4, V4.S4, V12.S4
+	WORD	$0x4E21D8A5 // scvtf v5.4s, v5.4s
+	VFMLA	V21.S4, V5.S4, V13.S4
+	WORD	$0x4E21D8C6 // scvtf v6.4s, v6.4s
+	VFMLA	V21.S4, V6.S4, V14.S4
+	WORD	$0x4E21D8E7 // scvtf v7.4s, v7.4s
+	VFMLA	V21.S4, V7.S4, V15.S4
+	WORD	$0x4E21D908 // scvtf v8.4s, v8.4s
+	VFMLA	V21.S4, V8.S4, V16.S4
+	WORD	$0x4E21D929 // scvtf v9.4s, v9.4s
+	VFMLA	V21.S4, V9.S4, V17.S4
+	WORD	$0x4E21D94A // scvtf v10.4s, v10.4s
+	VFMLA	V21.S4, V10.S4, V18.S4
+	WORD	$0x4E21D96B // scvtf v11.4s, v11.4s
+	VFMLA	V21.S4, V11.S4, V19.S4
+	ADD	$512, R2, R2
+	ADD	$256, R4, R4
+	ADD	$64, R11, R11
+	ADD	$64, R5, R5
+	SUBS	$1, R9, R9
+	BNE	pair3
+	FMOVQ	0(R6), F0
+	FMOVQ	16(R6), F1
+	MOVD	R0, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F801194 // fmla v20.4s, v12.4s, v0.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA011B4 // fmla v20.4s, v13.4s, v0.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F8019D4 // fmla v20.4s, v14.4s, v0.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA019F4 // fmla v20.4s, v15.4s, v0.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811214 // fmla v20.4s, v16.4s, v1.s[0]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11234 // fmla v20.4s, v17.4s, v1.s[1]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4F811A54 // fmla v20.4s, v18.4s, v1.s[2]
+	FMOVQ	F20, 0(R10)
+	ADD	R1, R10, R10
+	FMOVQ	0(R10), F20
+	WORD	$0x4FA11A74 // fmla v20.4s, v19.4s, v1.s[3]
+	FMOVQ	F20, 0(R10)
+	ADD	$32, R6, R6
 	SUBS	$1, R12, R12
 	BNE	segment2
 	MOVD	R11, R3

@@ -148,20 +148,31 @@ func (l lane) s() string   { return fmt.Sprintf("V%d.S[%d]", int(l.v), l.index) 
 // load fills a register.
 func (a *arm) load(p greg, offset int, v vreg) { a.op("FMOVQ", addr(p, offset), v.f()) }
 
-// loadPair fills two.
-func (a *arm) loadPair(p greg, offset int, v, w vreg) {
-	const offsetMax = 1008
-	if offset > offsetMax {
-		a.load(p, offset, v)
-		a.load(p, offset+16, w)
+// loadAll fills one or two.
+func (a *arm) loadAll(p greg, offset int, registers []vreg) {
+	const offsetMax = 1008 // of pairs
+	if len(registers) == 2 && offset <= offsetMax {
+		a.op("FLDPQ", addr(p, offset), fmt.Sprintf("(%s, %s)", registers[0].f(), registers[1].f()))
 		return
 	}
-	a.op("FLDPQ", addr(p, offset), fmt.Sprintf("(%s, %s)", v.f(), w.f()))
+	for i, v := range registers {
+		a.load(p, offset+16*i, v)
+	}
 }
 
-func (a *arm) storePair(v, w vreg, p greg, offset int) {
-	a.op("FSTPQ", fmt.Sprintf("(%s, %s)", v.f(), w.f()), addr(p, offset))
+// loadPair fills v and the next register.
+func (a *arm) loadPair(p greg, offset int, v vreg) { a.loadAll(p, offset, []vreg{v, v + 1}) }
+
+// storeAll writes one or two registers.
+func (a *arm) storeAll(registers []vreg, p greg, offset int) {
+	if len(registers) == 2 {
+		a.op("FSTPQ", fmt.Sprintf("(%s, %s)", registers[0].f(), registers[1].f()), addr(p, offset))
+		return
+	}
+	a.op("FMOVQ", registers[0].f(), addr(p, offset))
 }
+
+func (a *arm) storePair(v vreg, p greg, offset int) { a.storeAll([]vreg{v, v + 1}, p, offset) }
 
 // loadLanes loads n 32-bit words from p + offset on, and nothing else, to lanes of registers, and says which.
 func (a *arm) loadLanes(p greg, offset, n int, registers []vreg) []lane {

@@ -81,7 +81,7 @@ func (f *neonAttend) end(pass int) {
 	f.op("ADD", imm(4*pass*f.vectors*neonLanes), attendOut, attendTo)
 	for query := range f.sum[0] {
 		for v := 0; v < f.vectors; v += 2 {
-			f.storePair(f.sum[v][query], f.sum[v+1][query], attendTo, 16*v)
+			f.storeAll([]vreg{f.sum[v][query], f.sum[v+1][query]}, attendTo, 16*v)
 		}
 		if query+1 < len(f.sum[0]) {
 			f.op("ADD", attendStride, attendTo, attendTo)

@@ -24,7 +24,7 @@ const (
 const neonMagic = 0x4B400000
 
 // neonBlockVectors are the registers of matrix rows for 1, 2, ... activation rows.
-var neonBlockVectors = []int{8, 4, 2, 2}
+var neonBlockVectors = []int{8, 4, 2, 2, 1, 1, 1, 1}
 
 func neonBlocks(a *arm) {
 	for _, k := range kinds {
@@ -122,7 +122,7 @@ func (f *neonBlock) addBlock() {
 		if !f.minimum {
 			continue
 		}
-		m := f.halves(regD, 2*tileRows, v, f.weights[1], f.t)
+		m := f.halves(regD, 2*tileRows, v, f.h, f.t)
 		for row, x := range xsums {
 			f.word(fmlaLane(f.total[v][row], m, x))
 		}

@@ -11,14 +11,14 @@ type neonColumns struct {
 
 	w                        greg
 	codes                    window
-	weights                  []vreg // two
+	weights                  []vreg // two, or one for a single register of matrix rows
 	u, t, h                  vreg   // h may be t
 	lowMask, highMask, table vreg
 }
 
 // take claims registers. There are not always enough to keep the high bits.
 func (c *neonColumns) take(r *registerFile, scarce bool) {
-	c.weights, c.u, c.t = r.take(2), r.one(), r.one()
+	c.weights, c.u, c.t = r.take(min(2, c.vectors)), r.one(), r.one()
 	c.h = c.t
 	if !scarce {
 		c.h = r.one()
@@ -66,10 +66,19 @@ func (c *neonColumns) spreadRows(lanes []lane, sums [][]vreg) {
 	}
 }
 
-// halves converts the f16 numbers of the four rows of register v, from p + offset on. The next four are loaded with them.
+// loadHalves loads numbers of 16 bits for the four rows of register v and, if there is one, the next.
+func (c *neonColumns) loadHalves(p greg, offset, v int, to vreg) {
+	if c.vectors == 1 {
+		c.op("FMOVD", addr(p, offset), to.f())
+	} else {
+		c.load(p, offset+8*v, to)
+	}
+}
+
+// halves converts the f16 numbers of the four rows of register v, from p + offset on. Odd ones are loaded already.
 func (c *neonColumns) halves(p greg, offset, v int, loaded, to vreg) vreg {
 	if v%2 == 0 {
-		c.load(p, offset+8*v, loaded)
+		c.loadHalves(p, offset, v, loaded)
 	}
 	c.word(fcvtl(v%2 == 1, to, loaded))
 	return to
@@ -81,11 +90,11 @@ func (c *neonColumns) addSegment(total [][]vreg) {
 	c.op("MOVD", regY, regRow)
 	for row := range c.rows {
 		for v := 0; v < c.vectors; v += 2 {
-			c.loadPair(regRow, 16*v, c.weights[0], c.weights[1])
+			c.loadAll(regRow, 16*v, c.weights)
 			for i, y := range c.weights {
 				c.word(fmlaLane(y, total[v+i][row], dx[row]))
 			}
-			c.storePair(c.weights[0], c.weights[1], regRow, 16*v)
+			c.storeAll(c.weights, regRow, 16*v)
 		}
 		if row+1 < c.rows {
 			c.op("ADD", regYStride, regRow, regRow)
@@ -126,7 +135,7 @@ func (c *neonColumns) multiply(first, n int, sums func(column int) [][]vreg) {
 	offset := block * c.block()
 	for _, g := range c.groups(first%8, n) {
 		for v := 0; v < c.vectors; v += 2 {
-			c.loadPair(c.w, offset+4*tileRows*g.word+16*v, c.weights[0], c.weights[1])
+			c.loadAll(c.w, offset+4*tileRows*g.word+16*v, c.weights)
 			for i, weights := range c.weights {
 				held := -1
 				for _, k := range g.columns {

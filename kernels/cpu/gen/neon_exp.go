@@ -64,7 +64,7 @@ func neonSwiGLU(a *arm) {
 	a.params(map[greg]string{vecDst: "dst", vecA: "gate", vecB: "up", vecCount: "n"})
 	a.startExp()
 	a.vecEight(vecA, []greg{vecDst, vecA, vecB}, func() {
-		a.loadPair(vecB, 0, 2, 3)
+		a.loadPair(vecB, 0, 2)
 		for v := range vreg(2) {
 			const x, n, t = vreg(8), vreg(9), vreg(10)
 			e := v + 4
@@ -90,7 +90,7 @@ func neonSoftmax(a *arm) {
 	a.loop("max", func() {
 		for v := range vreg(4) {
 			if v%2 == 0 {
-				a.loadPair(vecB, 16*int(v), v, v+1)
+				a.loadPair(vecB, 16*int(v), v)
 			}
 		}
 		for v := range vreg(4) {

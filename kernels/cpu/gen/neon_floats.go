@@ -3,7 +3,7 @@ package main
 import "fmt"
 
 // neonFloatVectors are the registers of matrix rows for 1, 2, ... activation rows.
-var neonFloatVectors = []int{8, 8, 8, 4}
+var neonFloatVectors = []int{8, 8, 8, 4, 2, 2, 2, 2}
 
 func neonFloats(a *arm) {
 	for _, k := range floatKinds {
@@ -85,7 +85,7 @@ func (f *neonFloat) columns(n int) {
 // loadWeights loads and converts those of eight rows.
 func (f *neonFloat) loadWeights(offset int) {
 	if f.size == 4 {
-		f.loadPair(regW, offset, f.loaded[0], f.loaded[1])
+		f.loadAll(regW, offset, f.loaded)
 		return
 	}
 	f.load(regW, offset, f.loaded[0])
@@ -103,11 +103,11 @@ func (f *neonFloat) addSegment() {
 	f.op("MOVD", regY, regRow)
 	for row := range f.rows {
 		for v := 0; v < f.vectors; v += 2 {
-			a, b := f.loaded[0], f.loaded[1]
-			f.loadPair(regRow, 16*v, a, b)
-			f.word(fadd(a, a, f.total[v][row]))
-			f.word(fadd(b, b, f.total[v+1][row]))
-			f.storePair(a, b, regRow, 16*v)
+			f.loadAll(regRow, 16*v, f.loaded)
+			for i, y := range f.loaded {
+				f.word(fadd(y, y, f.total[v+i][row]))
+			}
+			f.storeAll(f.loaded, regRow, 16*v)
 		}
 		if row+1 < f.rows {
 			f.op("ADD", regYStride, regRow, regRow)

@@ -6,7 +6,7 @@ func neonLimits(a *arm) {
 	a.params(map[greg]string{vecA: "p", vecCount: "n"})
 	a.loop("loop", func() {
 		for v := vreg(0); v < 16; v += 2 {
-			a.loadPair(vecA, 16*int(v), v, v+1)
+			a.loadPair(vecA, 16*int(v), v)
 		}
 		a.advance(vecA, 256)
 		a.step(vecCount, 256)

@@ -72,7 +72,7 @@ func (f *neonSuper) assign() {
 	f.w = regW
 	scarce := f.folds() && !f.twins()
 	codes := 4
-	if scarce && f.rows != 3 {
+	if scarce && f.vectors*f.rows == 8 {
 		codes = 2
 	}
 	f.takeCodes(r, regX, codes)
@@ -143,7 +143,7 @@ func (f *neonSuper) applyScale(half int, use func(dot, scale, folded vreg)) {
 	raw, scale := f.weights[0], f.u
 	for v := range f.vectors {
 		if v%2 == 0 {
-			f.load(regScales, 8*v, raw)
+			f.loadHalves(regScales, 0, v, raw)
 			if f.joined {
 				f.field(raw, 8*half, 4, false, raw)
 			} else {
@@ -181,27 +181,27 @@ func (f *neonSuper) scaleSegment() {
 
 // addMinimums is t = fma(-msum, dmin, t). The sums of codes are negative already, 16 bits each in pairs.
 func (f *neonSuper) addMinimums() {
-	sums := f.rowWords(regSums, 0, f.pairs()*f.rows)
 	raw, minimums := f.weights[0], f.u
-	for v := 0; v < f.vectors; v += 2 {
-		for p := range f.pairs() {
-			if f.joined {
-				f.load(regScales, 2*tileRows*(p-f.pairs())+8*v, raw)
-			} else {
-				f.load(regScales, 2*tileRows*p+8*v, raw)
-			}
+	for p := range f.pairs() {
+		sums := f.rowWords(regSums, 4*p*f.rows, f.rows)
+		at := 2 * tileRows * p
+		if f.joined {
+			at -= 2 * tileRows * f.pairs()
+		}
+		for v := 0; v < f.vectors; v += 2 {
+			f.loadHalves(regScales, at, v, raw)
 			for half := range 2 {
 				if f.joined {
 					f.field(raw, 8*half+4, 4, false, minimums)
 				} else {
 					f.field(raw, 8*half, 8, false, minimums)
 				}
-				for i := range 2 {
+				for i := range f.weights {
 					for row, msum := range f.dot[v+i] {
 						if p == 0 && half == 0 {
-							f.word(smullHalf(i == 1, msum, minimums, sums[p*f.rows+row], half))
+							f.word(smullHalf(i == 1, msum, minimums, sums[row], half))
 						} else {
-							f.word(smlalHalf(i == 1, msum, minimums, sums[p*f.rows+row], half))
+							f.word(smlalHalf(i == 1, msum, minimums, sums[row], half))
 						}
 					}
 				}

@@ -30,9 +30,9 @@ const (
 // All pointers move on.
 func (a *arm) vecEight(from greg, moving []greg, body func()) {
 	a.loop("loop", func() {
-		a.loadPair(from, 0, 0, 1)
+		a.loadPair(from, 0, 0)
 		body()
-		a.storePair(0, 1, vecDst, 0)
+		a.storePair(0, vecDst, 0)
 		for _, p := range moving {
 			a.advance(p, 32)
 		}
@@ -79,7 +79,7 @@ func neonLargest(a *arm) {
 	}
 	a.loop("loop", func() {
 		for v := vreg(0); v < 8; v += 2 {
-			a.loadPair(vecA, 16*int(v), v, v+1)
+			a.loadPair(vecA, 16*int(v), v)
 		}
 		for v := range vreg(8) {
 			a.op("VAND", mask.b16(), v.b16(), v.b16())
@@ -109,7 +109,7 @@ func neonEncode(a *arm) {
 	a.fillBytes(1, ones)
 	a.loop("block", func() {
 		for v := vreg(0); v < 8; v += 2 {
-			a.loadPair(vecThird, 16*int(v), v, v+1)
+			a.loadPair(vecThird, 16*int(v), v)
 		}
 		for v := range vreg(8) {
 			a.word(fmul(v, v, r))
@@ -147,7 +147,7 @@ func neonSumSquares(a *arm) {
 	}
 	a.loop("loop", func() {
 		for v := vreg(0); v < 8; v += 2 {
-			a.loadPair(vecA, 16*int(v), v, v+1)
+			a.loadPair(vecA, 16*int(v), v)
 		}
 		for v := range vreg(8) {
 			a.op("VFMLA", v.s4(), v.s4(), (sum + v).s4())
@@ -156,7 +156,7 @@ func neonSumSquares(a *arm) {
 		a.step(vecCount, 32)
 	})
 	for v := vreg(0); v < 8; v += 2 {
-		a.storePair(sum+v, sum+v+1, vecDst, 16*int(v))
+		a.storePair(sum+v, vecDst, 16*int(v))
 	}
 	a.op("RET")
 }
@@ -166,7 +166,7 @@ func neonNormalise(a *arm) {
 	a.params(map[greg]string{vecDst: "dst", vecA: "x", vecB: "w", vecCount: "n"})
 	a.spreadParam("r", 16)
 	a.vecEight(vecA, []greg{vecDst, vecA, vecB}, func() {
-		a.loadPair(vecB, 0, 2, 3)
+		a.loadPair(vecB, 0, 2)
 		for v := range vreg(2) {
 			a.word(fmul(v, v, 16))
 			a.word(fmul(v, v, v+2))
@@ -178,7 +178,7 @@ func neonAdd(a *arm) {
 	a.function("addNEON", "is dst = dst + src; n is a positive multiple of 8.", "func(dst, src *float32, n uint64)")
 	a.params(map[greg]string{vecDst: "dst", vecA: "src", vecCount: "n"})
 	a.vecEight(vecDst, []greg{vecDst, vecA}, func() {
-		a.loadPair(vecA, 0, 2, 3)
+		a.loadPair(vecA, 0, 2)
 		for v := range vreg(2) {
 			a.word(fadd(v, v, v+2))
 		}
@@ -190,7 +190,7 @@ func neonAccumulate(a *arm) {
 	a.params(map[greg]string{vecDst: "dst", vecA: "o", vecCount: "n"})
 	a.spreadParam("w", 16)
 	a.vecEight(vecDst, []greg{vecDst, vecA}, func() {
-		a.loadPair(vecA, 0, 2, 3)
+		a.loadPair(vecA, 0, 2)
 		for v := range vreg(2) {
 			a.op("VFMLA", "V16.S4", (v + 2).s4(), v.s4())
 		}
@@ -212,7 +212,7 @@ func neonToF16(a *arm) {
 	a.function("toF16NEON", "rounds x to f16; n is a positive multiple of 8.", "func(dst *uint16, x *float32, n uint64)")
 	a.params(map[greg]string{vecDst: "dst", vecA: "x", vecCount: "n"})
 	a.loop("loop", func() {
-		a.loadPair(vecA, 0, 0, 1)
+		a.loadPair(vecA, 0, 0)
 		a.word(fcvtn(false, 2, 0))
 		a.word(fcvtn(true, 2, 1))
 		a.op("FMOVQ", "F2", addr(vecDst, 0))
