@@ -142,10 +142,20 @@ func (u *Unit) Close() {
 	u.mu.Unlock()
 	u.stop(ErrClosed)
 	u.flights.Wait()
+	var saving sync.WaitGroup
+	turns := make(chan struct{}, savesMax)
 	for _, p := range u.processes {
-		u.save(p)
+		turns <- struct{}{}
+		saving.Go(func() {
+			u.save(p)
+			<-turns
+		})
 	}
+	saving.Wait()
 }
+
+// savesMax is how many checkpoints are saved at a time when the unit closes: most of the time is spent waiting for the disk.
+const savesMax = 16
 
 // Head tells where the log of receipts ends.
 func (u *Unit) Head() receipt.Head { return u.config.Log.Head() }

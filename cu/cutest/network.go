@@ -20,6 +20,7 @@ import (
 	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/eval/evaltest"
+	"verbatim/cu/index"
 	"verbatim/cu/receipt"
 )
 
@@ -333,6 +334,7 @@ type Rig struct {
 	Log      *receipt.Log
 	Recovery receipt.Recovery
 	Store    receipt.Store
+	Index    *index.Index
 }
 
 // Key is the signing key of every rig.
@@ -357,7 +359,11 @@ func NewRig(t testing.TB, folder string, network *Network, host *eval.Host, prov
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, recovery, err := receipt.OpenLog(store, Key())
+	places, _, err := index.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, recovery, err := receipt.OpenIndexed(store, Key(), places)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,11 +379,12 @@ func NewRig(t testing.TB, folder string, network *Network, host *eval.Host, prov
 	if change != nil {
 		change(&config)
 	}
-	return &Rig{Unit: cu.New(config), Log: log, Recovery: recovery, Store: store}
+	return &Rig{Unit: cu.New(config), Log: log, Recovery: recovery, Store: store, Index: places}
 }
 
 // Close ends the rig as a daemon that is told to stop.
 func (r *Rig) Close() {
 	r.Unit.Close()
 	r.Log.Close()
+	r.Index.Close()
 }
