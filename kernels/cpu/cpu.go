@@ -1,4 +1,5 @@
-// Package cpu is the Backend for processors: Go assembly for AVX2 and AVX-512, plain Go elsewhere.
+// Package cpu is the Backend for processors: Go assembly for AVX2, AVX-512 and, on arm64, NEON with dot products; plain Go
+// elsewhere.
 //
 // Invariants: the bits of kernels/SPEC.md on every level and for every number of threads. Rows of a matrix, positions of
 // a page and elements of a vector lie in the lanes of registers, so a reduction is never cut into lanes, and threads
