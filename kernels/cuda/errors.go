@@ -82,13 +82,17 @@ func (b *Backend) fail(err error) {
 	}
 }
 
-// failed gives a driver's error as the backend's. Only want of memory leaves the card as it was; after any other error
-// nothing works any more, because nobody knows what the card did.
-func (b *Backend) failed(err error) error {
+// scarce gives the error of a call that asks for memory: to have none leaves the card as it was.
+func (b *Backend) scarce(err error) error {
 	var e *callError
 	if errors.As(err, &e) && e.code == codeOutOfMemory {
 		return fmt.Errorf("%w: %w", kernels.ErrMemory, err)
 	}
+	return b.failed(err)
+}
+
+// failed gives a driver's error as the backend's: nothing works any more, because nobody knows what the card did.
+func (b *Backend) failed(err error) error {
 	if b.dead == nil {
 		b.dead = fmt.Errorf("%w: %w", ErrStopped, err)
 	}

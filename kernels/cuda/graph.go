@@ -128,7 +128,7 @@ func (b *Backend) capture(g *graph) error {
 	}
 	if err == nil {
 		if g.executable, err = b.driver.instantiate(template); err != nil {
-			g.executable, err = 0, b.failed(err)
+			g.executable, err = 0, b.scarce(err)
 		}
 	}
 	if template != 0 {

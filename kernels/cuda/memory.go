@@ -42,7 +42,7 @@ func (b *Backend) allocate(bytes int) (uint64, error) {
 	}
 	address, err := b.driver.allocate(int(size))
 	if err != nil {
-		return 0, b.failed(err)
+		return 0, b.scarce(err)
 	}
 	m.used += size
 	m.sizes[address] = size

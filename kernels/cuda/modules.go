@@ -90,7 +90,7 @@ func (b *Backend) loadKernel(k *kernel) error {
 		}
 		if m.handle, err = b.driver.loadModule(append(text, 0)); err != nil {
 			m.handle = 0
-			return fmt.Errorf("load %s: %w", m.name, b.failed(err))
+			return fmt.Errorf("load %s: %w", m.name, b.scarce(err))
 		}
 	}
 	function, err := b.driver.function(m.handle, k.name)

@@ -15,7 +15,7 @@ const reserveBytes = 512 << 20
 func newBackend(d driver, o Options) (*Backend, error) {
 	b := &Backend{driver: d, memory: memory{sizes: map[uint64]int64{}}}
 	if err := b.openDevice(o.Device); err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.Close())
 	}
 	if err := b.prepare(o); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -105,7 +105,7 @@ func (b *Backend) Close() error {
 	}
 	b.driver.close()
 	if b.dead != nil {
-		return nil // it was told when it happened
+		first = b.dead // perhaps nobody was told
 	}
 	b.dead = ErrClosed
 	return first
