@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -171,17 +170,18 @@ func (r *run) ourTurn(ctx context.Context, w Workload) error {
 }
 
 func (r *run) describe() error {
-	info, err := os.Stat(r.plan.Model)
-	if err != nil {
-		return err
-	}
 	m, err := models.Open(r.plan.Model)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	facts := &r.report.Model
-	*facts = ModelFacts{Name: filepath.Base(r.plan.Model), SHA256: m.Digest.String(), FileBytes: info.Size(), DecodeBytes: len(m.Weights.Output.Data)}
+	r.report.Model = factsOf(filepath.Base(r.plan.Model), m)
+	return nil
+}
+
+// factsOf describes an open model.
+func factsOf(name string, m *models.Model) ModelFacts {
+	facts := ModelFacts{Name: name, SHA256: m.Digest.String(), FileBytes: int64(m.FileBytes), DecodeBytes: len(m.Weights.Output.Data)}
 	blocks := 0
 	for i := range m.Weights.Layers {
 		l := &m.Weights.Layers[i]
@@ -194,12 +194,12 @@ func (r *run) describe() error {
 		}
 	}
 	facts.Blocks = 2*blocks > facts.LayerWeights
-	return nil
+	return facts
 }
 
 // limits measures what the machine can do, and keeps the best: other work on the machine makes it look worse than it is.
 func (r *run) limits() error {
-	b, err := r.plan.Device.Backend()
+	b, err := r.plan.Device.CPU()
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func Work(ctx context.Context, device engines.Device, path string, w Workload) (
 	if processor > 0 {
 		sample.PerCPUSecond = float64(w.Sequences*w.Tokens) / processor
 	}
-	sample.Digest = work.digest()
+	sample.Digest = digestOf(work.sessions)
 	return sample, nil
 }
 
@@ -180,10 +180,10 @@ func (w *worker) timed(ctx context.Context) (elapsed, processor float64, err err
 	return time.Since(begin).Seconds(), processorSeconds() - before, err
 }
 
-// digest is of the last logits of every session; they depend on all that was computed.
-func (w *worker) digest() string {
+// digestOf is of the last logits of every session; they depend on all that was computed.
+func digestOf(sessions []*inference.Session) string {
 	h := sha256.New()
-	for _, s := range w.sessions {
+	for _, s := range sessions {
 		for _, x := range s.Logits() {
 			binary.Write(h, binary.LittleEndian, math.Float32bits(x))
 		}

@@ -86,7 +86,7 @@ func (o *determinismOptions) settings() ([]bench.Setting, error) {
 		levels := []string{name}
 		switch name {
 		case "cuda":
-			add(engines.Device{Name: name}, o.prompts)
+			add(engines.Device{Name: name, Cards: machineCards()}, o.prompts)
 			continue
 		case "cpu":
 			levels = cpu.Levels()
