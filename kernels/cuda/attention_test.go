@@ -26,10 +26,10 @@ func TestRandomAttention(t *testing.T) {
 	}
 }
 
-// mixed is a pass like inference's from the rotation to the product behind attention: sessions that decode, one that prefills,
-// and rows of nobody in between, at the beginning and at the end of a group of rows. Operators that follow each other share
-// launches here. It returns all that the operators wrote.
-func mixed(t *testing.T, b kernels.Backend, headDim, rotated int) []float32 {
+// pass is like inference's from the rotation to the product behind attention, over sessions at positions with rows each; the row
+// before the second session belongs to nobody. Operators that follow each other share launches here. It returns all that the
+// operators wrote.
+func pass(t *testing.T, b kernels.Backend, sessions [][2]int, headDim, rotated int) []float32 {
 	t.Helper()
 	const heads, kvHeads = 4, 2
 	seed := uint32(1)
@@ -50,8 +50,11 @@ func mixed(t *testing.T, b kernels.Backend, headDim, rotated int) []float32 {
 		return made
 	}
 	var spans []kernels.Span
-	rows := 1 // row 0 belongs to nobody
-	for _, s := range [][2]int{{130, 1}, {0, 1}, {100, 40}, {3, 1}, {257, 1}} {
+	rows := 0
+	for i, s := range sessions {
+		if i == 1 {
+			rows++
+		}
 		kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: headDim, PositionsMax: 300})
 		if err != nil {
 			t.Fatal(err)
@@ -62,9 +65,6 @@ func mixed(t *testing.T, b kernels.Backend, headDim, rotated int) []float32 {
 		}
 		spans = append(spans, kernels.Span{KV: kv, Row: rows, Rows: s[1], Position: s[0]})
 		rows += s[1]
-		if s[0] == 0 {
-			rows++ // nor does this one
-		}
 	}
 	cols := heads * headDim
 	weights, err := b.NewMatrix(quant.Q8_0, 24, cols, quant.Quantise(quant.Q8_0, numbers(24*cols)))
@@ -96,14 +96,19 @@ func mixed(t *testing.T, b kernels.Backend, headDim, rotated int) []float32 {
 // TestSharedLaunches compares a pass in which operators share launches with the reference.
 func TestSharedLaunches(t *testing.T) {
 	d := cudatest.Load(t, cudatest.SM80, "seed=2")
-	for _, s := range [][2]int{{64, 64}, {128, 96}, {24, 24}, {80, 32}} {
-		b := open(t, d, cuda.Options{})
-		got, want := mixed(t, b, s[0], s[1]), mixed(t, ref.New(), s[0], s[1])
+	decoding := [][2]int{{130, 1}, {0, 1}, {3, 1}, {257, 1}}
+	both := [][2]int{{130, 1}, {0, 1}, {100, 40}, {257, 1}}
+	for i, s := range [][2]int{{64, 64}, {128, 96}, {24, 24}, {80, 32}, {64, 64}} {
+		b, sessions := open(t, d, cuda.Options{}), decoding
+		if i > 2 {
+			sessions = both
+		}
+		got, want := pass(t, b, sessions, s[0], s[1]), pass(t, ref.New(), sessions, s[0], s[1])
 		differences := 0
 		for i := range got {
 			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
 				if differences == 0 {
-					t.Errorf("heads of %d, %d of them rotated: result %d is %v, want %v", s[0], s[1], i, got[i], want[i])
+					t.Errorf("%v, heads of %d, %d of it rotated: result %d is %v, want %v", sessions, s[0], s[1], i, got[i], want[i])
 				}
 				differences++
 			}

@@ -142,6 +142,8 @@ func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) 
 	if b.failing() || len(spans) == 0 {
 		return
 	}
+	c := spans[0].KV.(*kv)
+	rope, rotates := b.takeRope(k, c, spans) // before pages are recorded
 	for _, span := range spans {
 		c := span.KV.(*kv)
 		c.admit(span.Position, span.Rows)
@@ -152,9 +154,7 @@ func (b *Backend) StoreKV(layer int, k, v kernels.Buffer, spans []kernels.Span) 
 			}
 		}
 	}
-	c := spans[0].KV.(*kv)
 	layerOffset := int64(layer * c.layerBytes())
-	rope, rotates := b.takeRope(k, c, spans)
 	rows, count := b.rows(spans)
 	if count == 0 {
 		return
