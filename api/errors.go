@@ -30,6 +30,8 @@ func status(err error) int {
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, cu.ErrDenied):
 		return http.StatusForbidden
+	case errors.Is(err, cu.ErrEarlier):
+		return http.StatusTooEarly
 	case errors.Is(err, errRate), errors.Is(err, cu.ErrCrowded):
 		return http.StatusTooManyRequests
 	case errors.Is(err, cu.ErrClosed), errors.Is(err, cu.ErrBusy), errors.Is(err, cu.ErrBehind):

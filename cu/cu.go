@@ -80,6 +80,8 @@ type Config struct {
 	BehindMax      int64       // assignments that a process may lack before others who ask are turned away; 0: any
 	DryRunsMax     int         // dry runs that may wait; 0: any number
 	Access         Access
+	Shared         Shared // nil: checkpoints are neither published nor taken from others
+	PublishSteps   int64  // steps after which a checkpoint is published; 0: never
 	Device, Build  string // stated in receipts, for information
 
 	// Observe, if not nil, hears of every evaluation after it is done. It must not block.

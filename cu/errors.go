@@ -22,6 +22,8 @@ var (
 	ErrDiverged = errors.New("the log and this build disagree")
 	// ErrDenied: this unit is told not to serve the process.
 	ErrDenied = errors.New("access denied")
+	// ErrEarlier: the history of the process begins later here, with a checkpoint.
+	ErrEarlier = errors.New("earlier than what this unit knows")
 	// ErrBehind: the process has so much to catch up with that others are asked to come back later.
 	ErrBehind = errors.New("the process is behind")
 	// ErrCrowded: too much waits already.

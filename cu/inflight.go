@@ -16,13 +16,14 @@ import (
 // process is a process whose memory is at hand. At most one flight at a time moves it on. Unit.mu guards every field; what
 // actor and tip point to never changes.
 type process struct {
-	id      ao.ID
-	flight  *flight   // under way, or nil
-	used    uint64    // when it was last asked for, by Unit.clock
-	current time.Time // when the scheduler was last asked for more than the tip and had nothing
-	actor   *actor    // nil until the first flight has loaded it
-	tip     *tip      // nil until then
-	saved   int64     // steps that the newest checkpoint covers; 0 if there is none. Only the flight looks at it.
+	id        ao.ID
+	flight    *flight   // under way, or nil
+	used      uint64    // when it was last asked for, by Unit.clock
+	current   time.Time // when the scheduler was last asked for more than the tip and had nothing
+	actor     *actor    // nil until the first flight has loaded it
+	tip       *tip      // nil until then
+	saved     int64     // steps that the newest checkpoint covers; 0 if there is none. Only the flight looks at it.
+	published publications
 }
 
 // actor is what does not change while a process lives.
@@ -198,7 +199,7 @@ func (u *Unit) advance(p *process, f *flight, target place) (err error) {
 		}
 	}()
 	if p.actor == nil {
-		actor, tip, saved, err := u.load(u.running, p.id)
+		actor, tip, saved, err := u.load(u.running, p.id, target)
 		if err != nil {
 			return err
 		}

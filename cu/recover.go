@@ -20,6 +20,11 @@ import (
 func (u *Unit) recover(ctx context.Context, loaded *actor, history receipt.History, steps int64) (recovered *tip, saved int64, err error) {
 	id := loaded.meta.ID
 	memory, saved := u.checkpoint(id, steps)
+	if saved == 0 && history.First > 0 {
+		if memory, err = u.base(ctx, id, history); err != nil {
+			return nil, 0, err
+		}
+	}
 	var entry *receipt.Entry
 	for number := saved; number < steps; number++ {
 		if entry, err = u.stepEntry(id, number); err != nil {
@@ -72,6 +77,9 @@ func (u *Unit) checkpoint(id ao.ID, stepsMax int64) (memory replay.Memory, steps
 			u.config.Logger.Warn("checkpoints not read; evaluating from the start", "process", id, "error", err)
 		}
 		return replay.MemoryOf(nil), 0
+	}
+	if found.Steps == 0 {
+		return replay.MemoryOf(nil), 0 // see base
 	}
 	if len(found.Memory) == 0 {
 		found.Memory = nil // no step has succeeded yet: the next one is a cold start

@@ -29,6 +29,9 @@ func (u *Unit) Result(ctx context.Context, process, message ao.ID) (*receipt.Ent
 		return nil, err
 	}
 	if entry, err = u.config.Log.At(process, assignment.Nonce); err != nil {
+		if history, stepsErr := u.config.Log.Steps(process); stepsErr == nil && errors.Is(err, receipt.ErrAbsent) {
+			err = fmt.Errorf("%w: message at nonce %d not found cached, and earlier than latest known nonce %d", ErrEarlier, assignment.Nonce, history.Last)
+		}
 		return nil, err
 	}
 	if r := entry.Receipt; r.Message != message || r.Assignment != assignment.ID {

@@ -10,7 +10,6 @@ import (
 	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
-	"verbatim/cu/replay"
 )
 
 // How many steps may be evaluated while the receipts of those before are on their way to the disk: fewer of large memories,
@@ -84,6 +83,7 @@ func (r *run) show() {
 		if w.after.steps-r.p.saved >= checkpointSteps {
 			r.u.save(r.p)
 		}
+		r.u.maybePublish(r.p)
 	}
 }
 
@@ -378,7 +378,7 @@ func (u *Unit) actorOf(ctx context.Context, id ao.ID) (*actor, error) {
 
 // load gets a process ready: what it is, its module, its memory after the last step that the log knows, and how many steps
 // the checkpoint behind that covers.
-func (u *Unit) load(ctx context.Context, id ao.ID) (*actor, *tip, int64, error) {
+func (u *Unit) load(ctx context.Context, id ao.ID, target place) (*actor, *tip, int64, error) {
 	loaded, err := u.actorOf(ctx, id)
 	if err != nil {
 		return nil, nil, 0, err
@@ -388,7 +388,7 @@ func (u *Unit) load(ctx context.Context, id ao.ID) (*actor, *tip, int64, error) 
 		return nil, nil, 0, err
 	}
 	if history.Steps == 0 {
-		return loaded, &tip{at: Position{Nonce: -1}, memory: replay.MemoryOf(nil), assigned: loaded.origin()}, 0, nil
+		return loaded, u.begin(ctx, loaded, target), 0, nil
 	}
 	recovered, saved, err := u.recover(ctx, loaded, history, history.Steps)
 	return loaded, recovered, saved, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"time"
 
@@ -8,6 +9,8 @@ import (
 
 	"verbatim/cu"
 	"verbatim/cu/ao"
+	"verbatim/cu/arweave"
+	"verbatim/cu/dataitem"
 )
 
 // dryRunWindow is the time for which --dry-run-rate counts.
@@ -22,6 +25,8 @@ type servingOptions struct {
 	behindProxies bool
 	allow, deny   []string
 	owners        []string
+	publishSteps  int64
+	trusted       []string // owners of checkpoints
 }
 
 func (o *servingOptions) flags(f *pflag.FlagSet) {
@@ -33,6 +38,20 @@ func (o *servingOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow-process", nil, "serve these processes and no other; may be repeated")
 	f.StringSliceVar(&o.deny, "deny-process", nil, "do not serve these processes; may be repeated")
 	f.StringSliceVar(&o.owners, "allow-owner", nil, "serve processes of these owners and no other; may be repeated")
+	f.Int64Var(&o.publishSteps, "publish-checkpoints", 0, "publish a checkpoint of a process after so many messages, at most one in half an hour; 0 never does")
+	f.StringSliceVar(&o.trusted, "trust-checkpoints", nil, "begin unknown processes from checkpoints that this address published; may be repeated")
+}
+
+// shared gives what keeps checkpoints for others and takes theirs; nil if neither is wanted.
+func (o *servingOptions) shared(client *arweave.Client, key ed25519.PrivateKey) (cu.Shared, error) {
+	if o.publishSteps == 0 && len(o.trusted) == 0 {
+		return nil, nil
+	}
+	signer, err := dataitem.NewEd25519Signer(key.Seed())
+	if err != nil {
+		return nil, err
+	}
+	return &shared{client, signer, o.trusted}, nil
 }
 
 func (o *servingOptions) access() (access cu.Access, err error) {

@@ -62,7 +62,7 @@ func (o *unitOptions) check() error {
 		return fmt.Errorf("%d evaluations at a time: from 1 to %d are possible", o.evaluations, evaluationsMax)
 	case o.memory < 0:
 		return fmt.Errorf("%d bytes for idle processes: it cannot be less than 0", o.memory)
-	case o.serving.busyAfter < 0 || o.serving.behindMax < 0 || o.serving.dryRunQueue < 0 || o.serving.dryRunRate < 0:
+	case o.serving.busyAfter < 0 || o.serving.behindMax < 0 || o.serving.publishSteps < 0 || o.serving.dryRunQueue < 0 || o.serving.dryRunRate < 0:
 		return errors.New("a limit on what clients may ask cannot be less than 0")
 	case o.device.PrefillChunk < 0:
 		return fmt.Errorf("a prefill chunk of %d tokens: it cannot be less than 0", o.device.PrefillChunk)
@@ -77,6 +77,7 @@ type unit struct {
 	library *engines.Library
 	log     *receipt.Log
 	logPath string
+	key     ed25519.PrivateKey
 	address string // of the key that signs
 	closers []func() error
 }
@@ -139,11 +140,16 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err != nil {
 		return u, err
 	}
+	keeper, err := o.serving.shared(client, u.key)
+	if err != nil {
+		return u, err
+	}
 	metrics := api.NewMetrics()
 	u.cu = cu.New(cu.Config{
 		Scheduler: su, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
 		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
+		Shared: keeper, PublishSteps: o.serving.publishSteps,
 		Device: info.Name + " " + info.Level, Build: build(), Observe: metrics.Observe,
 	})
 	u.closers = append(u.closers, func() error { u.cu.Close(); return nil })
@@ -177,7 +183,7 @@ func (u *unit) openLog(o unitOptions) error {
 		return errors.Join(fmt.Errorf("open the receipts in %s: %w", folder, err), places.Close(), store.Close())
 	}
 	u.closers = append(u.closers, places.Close)
-	u.address = dataitem.Address(key.Public().(ed25519.PublicKey))
+	u.key, u.address = key, dataitem.Address(key.Public().(ed25519.PublicKey))
 	u.log, u.logPath = log, filepath.Join(folder, receipt.LogName)
 	u.closers = append(u.closers, log.Close)
 	o.logger.Info("receipts opened", "folder", folder, "receipts", recovery.Receipts, "indexed", recovery.Indexed)

@@ -209,6 +209,41 @@ func (c *Client) Locate(ctx context.Context, scheduler string) (string, error) {
 	return "", fmt.Errorf("locate scheduler %s: %w: no Scheduler-Location with a Url", scheduler, ErrNotFound)
 }
 
+// Listed is an item as a gateway's index shows it. Nothing of it is verified.
+type Listed struct {
+	ID    ao.ID
+	Owner string
+	Tags  ao.Tags
+}
+
+// List asks the index for the newest items of owners with these tags, newest first.
+func (c *Client) List(ctx context.Context, owners []string, tags ao.Tags, first int) ([]Listed, error) {
+	const query = `query ($owners: [String!]!, $tags: [TagFilter!]!, $first: Int!) {
+  transactions(owners: $owners, tags: $tags, first: $first, sort: HEIGHT_DESC) { edges { node { id owner { address } tags { name value } } } }
+}`
+	filters := make([]map[string]any, len(tags))
+	for i, tag := range tags {
+		filters[i] = map[string]any{"name": tag.Name, "values": []string{tag.Value}}
+	}
+	var answer struct {
+		Transactions struct {
+			Edges []struct{ Node indexEntry }
+		}
+	}
+	if err := c.query(ctx, query, map[string]any{"owners": owners, "tags": filters, "first": first}, &answer); err != nil {
+		return nil, fmt.Errorf("list items of %d owners: %w", len(owners), err)
+	}
+	var listed []Listed
+	for _, edge := range answer.Transactions.Edges {
+		id, err := ao.ParseID(edge.Node.ID)
+		if err != nil {
+			return nil, fmt.Errorf("list items: %w: %w", ErrMalformed, err)
+		}
+		listed = append(listed, Listed{id, edge.Node.Owner.Address, edge.Node.Tags})
+	}
+	return listed, nil
+}
+
 // Block is when a block was made.
 type Block struct {
 	Height    int64

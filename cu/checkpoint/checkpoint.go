@@ -5,7 +5,7 @@
 // older ones in place. A checkpoint is a cache: losing all of them costs time and nothing else, and a caller that has a
 // receipt of the same step compares the digests.
 //
-// The package does not publish checkpoints and does not load those of others.
+// It also knows the form in which units publish checkpoints for each other; sending and fetching them is somebody else's.
 package checkpoint
 
 import (
@@ -30,7 +30,8 @@ import (
 // MemoryBytesMax limits the memory of a checkpoint. A wasm32 memory has 4 GiB at most; a module's globals come on top.
 const MemoryBytesMax = 4<<30 + 1<<20
 
-// perProcess is how many checkpoints of a process are kept: the newest, and one to fall back on.
+// perProcess is how many checkpoints of a process are kept: the newest, and one to fall back on. One of 0 steps, which is
+// where a history begins that does not begin with the process, is kept for ever.
 const perProcess = 2
 
 // A checkpoint file, integers little-endian:
@@ -86,6 +87,9 @@ func (s *Store) Save(c Checkpoint) error {
 		return err
 	}
 	for _, old := range found[:max(0, len(found)-perProcess)] {
+		if old == 0 {
+			continue
+		}
 		if err := os.Remove(filepath.Join(folder, fileName(old))); err != nil {
 			return err
 		}

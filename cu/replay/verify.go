@@ -41,6 +41,8 @@ type Options struct {
 	Engines Engines // nil: feed only, no model is run
 	// Signers are the public keys to trust; none: any, and the report names those found.
 	Signers [][]byte
+	// Checkpoints are memories with which histories may begin that do not begin with their process.
+	Checkpoints map[receipt.Memory][]byte
 	// Progress, if not nil, hears of each receipt that was verified.
 	Progress func(*receipt.Receipt)
 }
@@ -187,10 +189,16 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 	}
 	p := processes[r.Process]
 	if p == nil {
-		if r.Nonce > 0 {
-			return unusablef("receipt %d (process %s): the log begins at nonce %d, and the memory before is not in it", r.Sequence, r.Process, r.Nonce)
-		}
 		p = &process{nonce: r.Nonce, memory: MemoryOf(nil), firsts: map[int64]First{}}
+		if r.Nonce > 0 {
+			image, ok := v.options.Checkpoints[r.MemoryBefore]
+			if !ok {
+				return unusablef("receipt %d (process %s): the log begins at nonce %d, and the memory before is not in it: %s",
+					r.Sequence, r.Process, r.Nonce, memoryWords(r.MemoryBefore))
+			}
+			p.memory = MemoryOf(image)
+			v.report.Note = "processes that begin with a checkpoint were verified from there on"
+		}
 		processes[r.Process] = p
 	}
 	next := p.nonce

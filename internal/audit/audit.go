@@ -3,6 +3,8 @@
 package audit
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +30,9 @@ type Options struct {
 	Library  *engines.Library
 	Models   []string // names that transcripts may mean
 	Compiled string   // folder of compiled modules
-	Progress func(*receipt.Receipt)
+	// Checkpoints are files of memories, plain or in gzip, with which histories may begin.
+	Checkpoints []string
+	Progress    func(*receipt.Receipt)
 }
 
 // Verify judges the file at path. The error says that this machine failed.
@@ -51,10 +55,44 @@ func Verify(ctx context.Context, path string, o Options) (replay.Report, error) 
 	}
 	defer host.Close(context.WithoutCancel(ctx))
 	options := replay.Options{Host: host, Progress: o.Progress}
+	if options.Checkpoints, err = memories(o.Checkpoints); err != nil {
+		return replay.Report{}, err
+	}
 	if o.Mode == ModeRecompute {
 		options.Engines = (&finder{o.Library, o.Models}).find
 	}
 	return replay.Verify(ctx, f, size, options)
+}
+
+// memories reads files of memories.
+func memories(paths []string) (map[receipt.Memory][]byte, error) {
+	found := map[receipt.Memory][]byte{}
+	for _, path := range paths {
+		memory, err := os.ReadFile(path)
+		if err == nil && bytes.HasPrefix(memory, []byte("\x1f\x8b")) {
+			memory, err = unzip(memory)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+		}
+		found[receipt.MemoryOf(memory)] = memory
+	}
+	return found, nil
+}
+
+// memoryBytesMax limits what a file may unpack to.
+const memoryBytesMax = 4<<30 + 1<<20
+
+func unzip(packed []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	memory, err := io.ReadAll(io.LimitReader(r, memoryBytesMax+1))
+	if err == nil && len(memory) > memoryBytesMax {
+		err = fmt.Errorf("it unpacks to more than %d bytes", uint64(memoryBytesMax))
+	}
+	return memory, err
 }
 
 // Explain writes a report for people.
