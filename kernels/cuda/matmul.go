@@ -139,7 +139,8 @@ func (b *Backend) chooseProduct(g *group) product {
 	}
 	_, units := g.targets(many128.columns / tileRows)
 	blocks := units * ceilDiv(g.columns, many128.columns)
-	if 4*blocks >= 3*b.limits.multiprocessors && b.stageBytes(g.matrices[0].t, many128)*gemmStages <= b.limits.sharedBytesMax {
+	t := g.matrices[0].t
+	if !forms[t].small && 4*blocks >= 3*b.limits.multiprocessors && stageBytes(t, many128)*gemmStages <= b.limits.sharedBytesMax {
 		return many128
 	}
 	return many64
@@ -153,7 +154,7 @@ const (
 )
 
 // stageBytes is STAGE_BYTES of struct Tiles in src/gemm.cuh; blocks have as many rows as columns.
-func (b *Backend) stageBytes(t quant.Type, p product) int {
+func stageBytes(t quant.Type, p product) int {
 	f := forms[t]
 	column := kernels.SegmentElements + 4
 	if f.sum != 0 {
@@ -192,7 +193,7 @@ func (b *Backend) multiply(g *group, c codes, p product) {
 		args.targets, units = g.targets(p.columns / tileRows)
 		args.columnBlocks = int32(ceilDiv(g.columns, p.columns))
 		threads := p.columns / tileRows * (p.columns / 64) * 32
-		launch(b, k.many[which], grid1(units*int(args.columnBlocks)), threads, gemmStages*b.stageBytes(m.t, p), args)
+		launch(b, k.many[which], grid1(units*int(args.columnBlocks)), threads, gemmStages*stageBytes(m.t, p), args)
 		return
 	}
 	var units int

@@ -33,24 +33,25 @@ const (
 )
 
 // form is how a block format lies on the card: the bits of a weight, the bytes of scales in a cell of 16 rows, the segments of a
-// cell, and how many codes the sums are of that its minimums multiply (0: it has none).
+// cell, and how many codes the sums are of that its minimums multiply (0: it has none). small: products have no blocks of 128 x 128.
 type form struct {
 	bits, scaleBytes, segments, sum int
+	small                           bool
 }
 
 var forms = map[quant.Type]form{
-	quant.Q8_0:   {8, 128, 1, 0},
-	quant.Q4_0:   {4, 128, 1, 0},
-	quant.Q4_1:   {4, 256, 1, 32},
-	quant.Q5_0:   {5, 128, 1, 0},
-	quant.Q5_1:   {5, 256, 1, 32},
-	quant.IQ4_NL: {4, 128, 1, 0},
-	quant.Q2_K:   {2, 320, 2, 16},
-	quant.Q3_K:   {3, 224, 2, 0},
-	quant.Q4_K:   {4, 320, 2, 32},
-	quant.Q5_K:   {5, 320, 2, 32},
-	quant.Q6_K:   {6, 288, 2, 0},
-	quant.IQ4_XS: {4, 160, 2, 0},
+	quant.Q8_0:   {bits: 8, scaleBytes: 128, segments: 1},
+	quant.Q4_0:   {bits: 4, scaleBytes: 128, segments: 1},
+	quant.Q4_1:   {bits: 4, scaleBytes: 256, segments: 1, sum: 32},
+	quant.Q5_0:   {bits: 5, scaleBytes: 128, segments: 1},
+	quant.Q5_1:   {bits: 5, scaleBytes: 256, segments: 1, sum: 32},
+	quant.IQ4_NL: {bits: 4, scaleBytes: 128, segments: 1},
+	quant.Q2_K:   {bits: 2, scaleBytes: 320, segments: 2, sum: 16, small: true},
+	quant.Q3_K:   {bits: 3, scaleBytes: 224, segments: 2, small: true},
+	quant.Q4_K:   {bits: 4, scaleBytes: 320, segments: 2, sum: 32},
+	quant.Q5_K:   {bits: 5, scaleBytes: 320, segments: 2, sum: 32},
+	quant.Q6_K:   {bits: 6, scaleBytes: 288, segments: 2, small: true},
+	quant.IQ4_XS: {bits: 4, scaleBytes: 160, segments: 2},
 }
 
 // tileBytes is the size of tileRows rows.
@@ -61,6 +62,14 @@ func (m *matrix) tileBytes() int {
 	f := forms[m.t]
 	cells := ceilDiv(m.units, 2*f.segments)
 	return cells*f.scaleBytes + m.units*tileRows*pairElements*f.bits/8
+}
+
+// slackBytes is how far behind the last tile products may read: a pair of blocks.
+func (m *matrix) slackBytes() int {
+	if m.floats() {
+		return 0
+	}
+	return tileRows * pairElements * forms[m.t].bits / 8
 }
 
 // newShape is a matrix without memory.
@@ -101,7 +110,7 @@ func (b *Backend) NewMatrix(t quant.Type, rows, cols int, data []byte) (kernels.
 		return nil, fmt.Errorf("make a matrix: %d bytes are not %d rows of %d bytes", len(data), rows, rowBytes)
 	}
 	m := newShape(t, rows, cols)
-	if m.weights, err = b.allocate(m.tiles() * m.tileBytes()); err != nil {
+	if m.weights, err = b.allocate(m.tiles()*m.tileBytes() + m.slackBytes()); err != nil {
 		return nil, fmt.Errorf("make a matrix of %d x %d %v: %w", rows, cols, t, err)
 	}
 	chunk := max(1, packBytes/rowBytes/m.tileRows) * m.tileRows

@@ -1,4 +1,6 @@
-// Q2_K: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q2_K weights. SPEC.md section 5. Sub-blocks of 16 need more registers than others.
 #include "matmul.cuh"
 
-MATMUL_KERNELS(Q2_K, q2_k, 1)
+GEMV_8(Q2_K, q2_k, 1, 1)
+GEMV_32(Q2_K, q2_k, 1)
+GEMM_64(Q2_K, q2_k, 3)

@@ -1,4 +1,6 @@
-// Q3_K: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q3_K weights. SPEC.md section 5. Sub-blocks of 16 need more registers than others.
 #include "matmul.cuh"
 
-MATMUL_KERNELS(Q3_K, q3_k, 1)
+GEMV_8(Q3_K, q3_k, 1, 2)
+GEMV_32(Q3_K, q3_k, 1)
+GEMM_64(Q3_K, q3_k, 3)

@@ -1,4 +1,4 @@
-// Q4_0: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q4_0 weights. SPEC.md section 5.
 #include "matmul.cuh"
 
-MATMUL_KERNELS(Q4_0, q4_0, 3)
+MATMUL_KERNELS(Q4_0, q4_0, 2)

@@ -1,4 +1,4 @@
-// Q4_1: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q4_1 weights. SPEC.md section 5.
 #include "matmul.cuh"
 
-MATMUL_KERNELS(Q4_1, q4_1, 3)
+MATMUL_KERNELS(Q4_1, q4_1, 1)

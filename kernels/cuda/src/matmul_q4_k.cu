@@ -1,4 +1,4 @@
-// Q4_K: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q4_K weights. SPEC.md section 5.
 #include "matmul.cuh"
 
 MATMUL_KERNELS(Q4_K, q4_k, 1)

@@ -1,4 +1,7 @@
-// Q5_K: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q5_K weights. SPEC.md section 5.
 #include "matmul.cuh"
 
-MATMUL_KERNELS(Q5_K, q5_k, 1)
+GEMV_8(Q5_K, q5_k, 1, 2)
+GEMV_32(Q5_K, q5_k, 1)
+GEMM_64(Q5_K, q5_k, 4)
+GEMM_128(Q5_K, q5_k)

@@ -1,4 +1,4 @@
-// Q8_0: from the file to products. SPEC.md sections 3, 5 and 9.
+// Products of Q8_0 weights. SPEC.md section 5.
 #include "matmul.cuh"
 
 MATMUL_KERNELS(Q8_0, q8_0, 2)

@@ -146,36 +146,34 @@ template <class File> struct LaneCodes {
   }
 };
 
-DEVICE void store16(char* p, const uint32_t* v) { store(reinterpret_cast<uint4*>(p), uint4{v[0], v[1], v[2], v[3]}); }
+DEVICE void put_word(char* p, uint32_t v) { store(reinterpret_cast<uint32_t*>(p), v); }
 
 template <class W, class Codes> DEVICE void pack_segment(char* to, const Codes& code, int pairs) {
-  constexpr int lowBits = W::NIBBLES ? 4 : 2;
-  for (int b = 0; W::BYTES && b < 2 * pairs; b++) {
-    uint32_t v[4] = {0, 0, 0, 0};
-    UNROLL for (int k = 0; k < 4; k++)
-      UNROLL for (int i = 0; i < 4; i++) v[k] |= code(b, k, i) << (8 * i);
-    store16(to + 512 * b + 16 * lane(), v);
+  for (int word = 0; W::BYTES && word < 8 * pairs; word++) {
+    uint32_t v = 0;
+    for (int i = 0; i < 4; i++) v |= code(word / 4, word % 4, i) << (8 * i);
+    put_word(to + word / 4 * 512 + 16 * lane() + word % 4 * 4, v);
   }
-  for (int p = 0; W::NIBBLES && p < pairs; p++) {
-    uint32_t v[4] = {0, 0, 0, 0};
-    UNROLL for (int k = 0; k < 4; k++)
-      UNROLL for (int i = 0; i < 4; i++)
-        UNROLL for (int b = 0; b < 2; b++) v[k] |= (code(2 * p + b, k, i) & 15) << (W::BOOK ? 4 * i + 16 * b : 8 * i + 4 * b);
-    store16(to + W::NIBBLE_STRIDE * p + 16 * lane(), v);
+  for (int word = 0; W::NIBBLES && word < 4 * pairs; word++) {
+    uint32_t v = 0;
+    for (int i = 0; i < 8; i++) {
+      int b = i / 4;
+      v |= (code(word / 4 * 2 + b, word % 4, i % 4) & 15) << (W::BOOK ? 4 * i : i % 4 * 8 + 4 * b);
+    }
+    put_word(to + word / 4 * W::NIBBLE_STRIDE + 16 * lane() + word % 4 * 4, v);
   }
-  if (W::TWOS) {
-    uint32_t v[4] = {0, 0, 0, 0};
-    UNROLL for (int b = 0; b < 4; b++)
-      UNROLL for (int k = 0; k < 4; k++)
-        UNROLL for (int i = 0; i < 4; i++) v[b] |= (code(b, k, i) >> (W::NIBBLES ? 4 : 0) & 3) << (8 * i + 2 * k);
-    store16(to + W::TWOS_AT + 16 * lane(), v);
+  for (int b = 0; W::TWOS && b < 4; b++) {
+    uint32_t v = 0;
+    for (int i = 0; i < 16; i++) v |= (code(b, i / 4, i % 4) >> (W::NIBBLES ? 4 : 0) & 3) << (i % 4 * 8 + i / 4 * 2);
+    put_word(to + W::TWOS_AT + 16 * lane() + 4 * b, v);
   }
   for (int p = 0; W::ONES && p < pairs; p++) {
     uint32_t v = 0;
-    UNROLL for (int b = 0; b < 2; b++)
-      UNROLL for (int k = 0; k < 4; k++)
-        UNROLL for (int i = 0; i < 4; i++) v |= (code(2 * p + b, k, i) >> lowBits & 1) << (8 * i + 2 * k + b);
-    store(reinterpret_cast<uint32_t*>(to + (W::BY_PAIR ? W::NIBBLE_STRIDE * p + W::ONES_AT + 4 * lane() : W::ONES_AT + 8 * lane() + 4 * p)), v);
+    for (int i = 0; i < 32; i++) {
+      int b = i / 16, k = i / 4 % 4;
+      v |= (code(2 * p + b, k, i % 4) >> (W::NIBBLES ? 4 : 2) & 1) << (i % 4 * 8 + 2 * k + b);
+    }
+    put_word(to + (W::BY_PAIR ? W::NIBBLE_STRIDE * p + W::ONES_AT + 4 * lane() : W::ONES_AT + 8 * lane() + 4 * p), v);
   }
 }
 

@@ -50,25 +50,29 @@ DEVICE void multiply(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]
 #endif
 }
 
-// In 1.5 * 2^23 + v the last bits are v, for |v| < 2^22: sums that start here are floats without a conversion.
-constexpr int MAGIC = 0x4B400000;
-constexpr float MAGIC_FLOAT = 12582912.0f;
+// In 1.5 * 2^23 + v the last bits are v, for |v| < 2^22: sums that start there are floats without a conversion. Started lower, they are
+// floats divided by 2^shift.
+template <int shift> constexpr int MAGIC = 0x4B400000 - (shift << 23);
 
-// One block of 32 columns for 8 columns of codes. fold is kept between blocks for superblocks. xsum[c] is for column 2t + c.
-template <class F, int block> struct Block {
-  using S = typename F::Scales;
+// A superblock's scale for weights that are 2^SHIFT times too large.
+template <class F> DEVICE float unshift(float d) {
+  if constexpr (F::Weights::SHIFT == 0) return d;
+  else return mul(d, from_bits(static_cast<uint32_t>(127 - F::Weights::SHIFT) << 23));
+}
 
-  DEVICE_MEMBER static void blocks(float (&t)[4], const S& s, const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&xsum)[2],
-                                   int columns) {
-    int c[4] = {MAGIC, MAGIC, MAGIC, MAGIC};
+// One block of 32 columns for 8 columns of codes; fold is kept between blocks of superblocks. xsum[c] is for column 2t + c.
+template <class F, int block, class S = typename F::Scales>
+DEVICE void multiply_block(float (&t)[4], [[maybe_unused]] int (&fold)[4], const S& s, const uint32_t (&a)[4], const uint32_t (&b)[2],
+                           [[maybe_unused]] const float (&xsum)[2], int columns) {
+  if constexpr (S::KIND == BLOCK_SCALES || S::KIND == BLOCK_MINIMUMS) {
+    constexpr int start = MAGIC<F::Weights::SHIFT>;
+    int c[4] = {start, start, start, start};
     multiply(c, a, b, columns);
     UNROLL for (int i = 0; i < 4; i++) {
-      t[i] = fma(sub(from_bits(static_cast<uint32_t>(c[i])), MAGIC_FLOAT), s.d[i / 2][block], t[i]);
+      t[i] = fma(sub(from_bits(static_cast<uint32_t>(c[i])), from_bits(static_cast<uint32_t>(start))), s.d[i / 2][block], t[i]);
       if constexpr (S::KIND == BLOCK_MINIMUMS) t[i] = fma(xsum[i % 2], s.m[i / 2][block], t[i]);
     }
-  }
-
-  DEVICE_MEMBER static void subs(float (&t)[4], int (&fold)[4], const S& s, const uint32_t (&a)[4], const uint32_t (&b)[2], int columns) {
+  } else {
     constexpr int FOLDED = S::FOLD / 32;
     if constexpr (block % FOLDED == 0) fold[0] = fold[1] = fold[2] = fold[3] = 0;
     if constexpr (S::SUBS == 4) {
@@ -82,63 +86,52 @@ template <class F, int block> struct Block {
       UNROLL for (int i = 0; i < 4; i++) fold[i] += low[i] * s.s[i / 2][2 * block] + high[i] * s.s[i / 2][2 * block + 1];
     }
     if constexpr ((block + 1) % FOLDED == 0) {
-      UNROLL for (int i = 0; i < 4; i++) t[i] = fma(to_float(fold[i]), s.d[i / 2], t[i]);
+      UNROLL for (int i = 0; i < 4; i++) t[i] = fma(to_float(fold[i]), unshift<F>(s.d[i / 2]), t[i]);
     }
+  }
+}
+
+// The fragments of a segment.
+struct Fragments {
+  uint32_t a[4][4];
+  template <class W> DEVICE_MEMBER explicit Fragments(const W& w) {
+    w.template fragment<0>(a[0]), w.template fragment<1>(a[1]), w.template fragment<2>(a[2]), w.template fragment<3>(a[3]);
   }
 };
 
-// t[n][i] of lane (g, t): row g + 8 (i / 2), column 8n + 2t + i % 2. times 2^SHIFT of the weights. Source gives
+// t[i] of lane (g, t): row g + 8 (i / 2), column 2t + i % 2 of group n of 8. Blocks that a last segment lacks have scales and codes of
+// zero, which adds +0 to totals that are never -0. Source gives
 //
-//	live(n)          whether group n has columns (the same in all lanes), columns(n) how many
 //	codes(n, p)      16 bytes of column 8n + g: place 16t of pair p
-//	sums(n, c, i)    float2: sums 2i, 2i + 1 of column 8n + 2t + c
-template <class F, int NT, int pair, class Source>
-DEVICE void multiply_pair(float (&t)[NT][4], int (&fold)[NT][4], const typename F::Weights& w, const typename F::Scales& s, const Source& source) {
-  uint32_t a0[4], a1[4];
-  w.template fragment<2 * pair>(a0), w.template fragment<2 * pair + 1>(a1);
-  UNROLL for (int n = 0; n < NT; n++) {
-    if (!source.live(n)) continue;
-    uint4 codes = source.codes(n, pair);
-    const uint32_t b0[2] = {codes.x, codes.y}, b1[2] = {codes.z, codes.w};
-    int columns = source.columns(n);
-    if constexpr (F::Scales::KIND == SUB_SCALES || F::Scales::KIND == SUB_MINIMUMS) {
-      Block<F, 2 * pair>::subs(t[n], fold[n], s, a0, b0, columns);
-      Block<F, 2 * pair + 1>::subs(t[n], fold[n], s, a1, b1, columns);
-    } else {
-      float2 left{0, 0}, right{0, 0};
-      if constexpr (F::Scales::KIND == BLOCK_MINIMUMS) left = source.sums(n, 0, pair), right = source.sums(n, 1, pair);
-      const float x0[2] = {left.x, right.x}, x1[2] = {left.y, right.y};
-      Block<F, 2 * pair>::blocks(t[n], s, a0, b0, x0, columns);
-      Block<F, 2 * pair + 1>::blocks(t[n], s, a1, b1, x1, columns);
+//	sums(n, c, i)    float4: sums 4i.. of column 8n + 2t + c
+//	columns(n)       how many columns the group has
+template <class F, class Source, class S = typename F::Scales>
+DEVICE void multiply_segment(float (&t)[4], const Fragments& f, const S& s, const Source& source, int n) {
+  float x[4][2] = {};
+  if constexpr (S::KIND == BLOCK_MINIMUMS) {
+    UNROLL for (int c = 0; c < 2; c++) {
+      float4 v = source.sums(n, c, 0);
+      x[0][c] = v.x, x[1][c] = v.y, x[2][c] = v.z, x[3][c] = v.w;
     }
   }
-}
-
-template <class F, int NT, class Source>
-DEVICE void multiply_segment(float (&t)[NT][4], const typename F::Weights& w, typename F::Scales& s, const Source& source, int pairs) {
-  s.unpack();
-  int fold[NT][4];
-  UNROLL for (int n = 0; n < NT; n++) t[n][0] = t[n][1] = t[n][2] = t[n][3] = 0;
-  multiply_pair<F, NT, 0>(t, fold, w, s, source);
-  if (!F::RAGGED || pairs > 1) multiply_pair<F, NT, 1>(t, fold, w, s, source);
-  if constexpr (F::Scales::KIND == SUB_MINIMUMS) {
-    UNROLL for (int n = 0; n < NT; n++) {
-      if (!source.live(n)) continue;
-      float minimum[4] = {0, 0, 0, 0};  // the negated sum, exact in any order
-      UNROLL for (int j = 0; j < F::Scales::SUBS; j += 2) {
-        float2 x[2] = {source.sums(n, 0, j / 2), source.sums(n, 1, j / 2)};
-        UNROLL for (int i = 0; i < 4; i++) {
-          minimum[i] = fma(s.n[i / 2][j], x[i % 2].x, minimum[i]);
-          minimum[i] = fma(s.n[i / 2][j + 1], x[i % 2].y, minimum[i]);
-        }
+  int fold[4], columns = source.columns(n);
+  t[0] = t[1] = t[2] = t[3] = 0;
+  uint4 codes = source.codes(n, 0);
+  multiply_block<F, 0>(t, fold, s, f.a[0], {codes.x, codes.y}, x[0], columns);
+  multiply_block<F, 1>(t, fold, s, f.a[1], {codes.z, codes.w}, x[1], columns);
+  codes = source.codes(n, 1);
+  multiply_block<F, 2>(t, fold, s, f.a[2], {codes.x, codes.y}, x[2], columns);
+  multiply_block<F, 3>(t, fold, s, f.a[3], {codes.z, codes.w}, x[3], columns);
+  if constexpr (S::KIND == SUB_MINIMUMS) {
+    float minimum[4] = {0, 0, 0, 0};  // the negated sum, exact in any order
+    UNROLL for (int j = 0; j < S::SUBS; j += 4) {
+      const float4 v[2] = {source.sums(n, 0, j / 4), source.sums(n, 1, j / 4)};
+      UNROLL for (int i = 0; i < 4; i++) {
+        const float* m = &s.n[i / 2][j];
+        const float4& x4 = v[i % 2];
+        minimum[i] = fma(m[3], x4.w, fma(m[2], x4.z, fma(m[1], x4.y, fma(m[0], x4.x, minimum[i]))));
       }
-      UNROLL for (int i = 0; i < 4; i++) t[n][i] = fma(minimum[i], s.dmin[i / 2], t[n][i]);
     }
+    UNROLL for (int i = 0; i < 4; i++) t[i] = fma(minimum[i], s.dmin[i / 2], t[i]);
   }
-}
-
-// What dx is multiplied with because weights are 2^SHIFT times too large.
-template <class F> DEVICE float unshift(float dx) {
-  if constexpr (F::Weights::SHIFT == 0) return dx;
-  return mul(dx, from_bits(static_cast<uint32_t>(127 - F::Weights::SHIFT) << 23));
 }

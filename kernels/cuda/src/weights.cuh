@@ -12,8 +12,8 @@
 //	twos     2, 3, 6   4 words: byte i of word b has byte i of register k in bits 2k, 2k + 1
 //	ones     3, 5      2 words: bit 8i + 2k + b of word p is for byte i of register k of block 2p + b
 //
-// Signed weights are kept as two's complement, and become bytes with their sign in bit 7: they are multiplied by 2^SHIFT, and
-// dx is divided by it, which is exact. Blocks of 32 elements keep the planes of each pair of blocks together, so that a last
+// Signed weights are kept as two's complement, and become bytes with their sign in bit 7, which multiplies them by 2^SHIFT; the sums
+// are divided by it, which is exact. Blocks of 32 elements keep the planes of each pair of blocks together, so that a last
 // cell of 64 columns ends after its first pair.
 #pragma once
 #include "device.cuh"
@@ -56,16 +56,17 @@ template <int width, bool isSigned, bool byPair, bool isBook = false> struct Wei
 
   uint32_t byte[BYTES ? 16 : 1], nibble[NIBBLES ? 8 : 1], two[TWOS ? 4 : 1], one[ONES ? 2 : 1];
 
-  // What lane `lane` holds of the first `pairs` pairs of blocks; the others stay undefined.
+  // What lane `lane` holds of the first `pairs` pairs of blocks; the others are zero.
   template <class From> DEVICE_MEMBER void load(const char* segment, int pairs, int lane) {
+    constexpr uint4 zero{0, 0, 0, 0};
     UNROLL for (int p = 0; p < 2; p++) {
-      if (p >= pairs) break;
+      bool here = p < pairs;
       if constexpr (BYTES) {
-        put(byte + 8 * p, From::template get<uint4>(segment + 1024 * p + 16 * lane));
-        put(byte + 8 * p + 4, From::template get<uint4>(segment + 1024 * p + 512 + 16 * lane));
+        put(byte + 8 * p, here ? From::template get<uint4>(segment + 1024 * p + 16 * lane) : zero);
+        put(byte + 8 * p + 4, here ? From::template get<uint4>(segment + 1024 * p + 512 + 16 * lane) : zero);
       }
-      if constexpr (NIBBLES) put(nibble + 4 * p, From::template get<uint4>(segment + NIBBLE_STRIDE * p + 16 * lane));
-      if constexpr (ONES && BY_PAIR) one[p] = From::template get<uint32_t>(segment + NIBBLE_STRIDE * p + ONES_AT + 4 * lane);
+      if constexpr (NIBBLES) put(nibble + 4 * p, here ? From::template get<uint4>(segment + NIBBLE_STRIDE * p + 16 * lane) : zero);
+      if constexpr (ONES && BY_PAIR) one[p] = here ? From::template get<uint32_t>(segment + NIBBLE_STRIDE * p + ONES_AT + 4 * lane) : 0;
     }
     if constexpr (TWOS) put(two, From::template get<uint4>(segment + TWOS_AT + 16 * lane));
     if constexpr (ONES && !BY_PAIR) {
@@ -92,6 +93,30 @@ template <int width, bool isSigned, bool byPair, bool isBook = false> struct Wei
   }
 };
 
+DEVICE float low_scale(uint32_t w) { return half_to_float(static_cast<uint16_t>(w)); }
+DEVICE float high_scale(uint32_t w) { return half_to_float(static_cast<uint16_t>(w >> 16)); }
+DEVICE int signed_byte(uint32_t w, int i) { return static_cast<int8_t>(w >> (8 * i)); }
+DEVICE int byte_of(uint32_t w, int i) { return static_cast<int>(w >> (8 * i) & 255); }
+
+// Weight (row g + 8r, column `column`) of a segment in global memory.
+template <class W> DEVICE int weight_at(const char* segment, int g, int r, int column) {
+  int block = column / 32, p = block / 2, b = block % 2, k = column / 16 % 2 * 2 + r, lane = 4 * g + column / 4 % 4, i = column % 4;
+  auto bits_at = [&](int byte, int shift, int mask) { return load(reinterpret_cast<const uint8_t*>(segment + byte)) >> shift & mask; };
+  if constexpr (W::BYTES) return static_cast<int8_t>(bits_at(512 * block + 16 * lane + 4 * k + i, 0, 255));
+  int v = 0;
+  if constexpr (W::NIBBLES) {
+    int word = W::NIBBLE_STRIDE * p + 16 * lane + 4 * k;
+    v = W::BOOK ? bits_at(word + 2 * b + i / 2, i % 2 * 4, 15) : bits_at(word + i, 4 * b, 15);
+    if constexpr (W::BOOK) return signed_byte(look_up(v), 0);
+  }
+  if constexpr (W::TWOS) v |= bits_at(W::TWOS_AT + 16 * lane + 4 * block + i, 2 * k, 3) << (W::NIBBLES ? 4 : 0);
+  if constexpr (W::ONES) {
+    int word = W::BY_PAIR ? W::NIBBLE_STRIDE * p + W::ONES_AT + 4 * lane : W::ONES_AT + 8 * lane + 4 * p;
+    v |= bits_at(word + i, 2 * k + b, 1) << (W::WIDTH - 1);
+  }
+  return W::SHIFT != 0 ? static_cast<int8_t>(v << W::SHIFT) >> W::SHIFT : v;
+}
+
 // What multiplies the sums of a segment.
 enum Kind {
   BLOCK_SCALES,    // d[r][b] each block
@@ -100,18 +125,14 @@ enum Kind {
   SUB_MINIMUMS,    // and n[r][j] each sub-block, dmin[r] each segment
 };
 
-DEVICE float low_scale(uint32_t w) { return half_to_float(static_cast<uint16_t>(w)); }
-DEVICE float high_scale(uint32_t w) { return half_to_float(static_cast<uint16_t>(w >> 16)); }
-DEVICE int signed_byte(uint32_t w, int i) { return static_cast<int8_t>(w >> (8 * i)); }
-DEVICE int byte_of(uint32_t w, int i) { return static_cast<int>(w >> (8 * i) & 255); }
-
 DEVICE void unpack_scales(float (&d)[2][4], const uint4& v) {
   d[0][0] = low_scale(v.x), d[0][1] = high_scale(v.x), d[0][2] = low_scale(v.y), d[0][3] = high_scale(v.y);
   d[1][0] = low_scale(v.z), d[1][1] = high_scale(v.z), d[1][2] = low_scale(v.w), d[1][3] = high_scale(v.w);
 }
 
 // The scales of a cell as rows g (r = 0) and g + 8 (r = 1) of a lane need them. load reads a lane's part for one segment of
-// the cell, unpack makes numbers of it. In the drawings everything is repeated for g = 0..7; f16 numbers, then bytes.
+// the cell, unpack makes numbers of it. A lane that has another segment of the cell shares what the cell has once: share
+// instead of load_cell. In the drawings everything is repeated for g = 0..7; f16 numbers, then bytes.
 
 // | d[0][0..3] d[1][0..3] |
 struct BlockScales {
@@ -119,6 +140,8 @@ struct BlockScales {
   static constexpr int BYTES = 128, SEGMENTS = 1, SUM = 0, SUBS = 0;
   uint4 raw;
   float d[2][4];
+  template <class From> DEVICE_MEMBER void load_cell(const char*, int) {}
+  DEVICE_MEMBER void share(const BlockScales&) {}
   template <class From> DEVICE_MEMBER void load(const char* cell, int, int g) { raw = From::template get<uint4>(cell + 16 * g); }
   DEVICE_MEMBER void unpack() { unpack_scales(d, raw); }
 };
@@ -129,6 +152,8 @@ struct MinimumScales {
   static constexpr int BYTES = 256, SEGMENTS = 1, SUM = 32, SUBS = 0;
   uint4 raw, rawM;
   float d[2][4], m[2][4];
+  template <class From> DEVICE_MEMBER void load_cell(const char*, int) {}
+  DEVICE_MEMBER void share(const MinimumScales&) {}
   template <class From> DEVICE_MEMBER void load(const char* cell, int, int g) {
     raw = From::template get<uint4>(cell + 16 * g), rawM = From::template get<uint4>(cell + 128 + 16 * g);
   }
@@ -143,8 +168,10 @@ struct Iq4XsScales {
   uint32_t rawD;
   uint2 rawS;
   float d[2][4];
+  template <class From> DEVICE_MEMBER void load_cell(const char* cell, int g) { rawD = From::template get<uint32_t>(cell + 4 * g); }
+  DEVICE_MEMBER void share(const Iq4XsScales& other) { rawD = other.rawD; }
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
-    rawD = From::template get<uint32_t>(cell + 4 * g), rawS = From::template get<uint2>(cell + 32 + 64 * segment + 8 * g);
+    rawS = From::template get<uint2>(cell + 32 + 64 * segment + 8 * g);
   }
   DEVICE_MEMBER float super_scale(int r) const { return r ? high_scale(rawD) : low_scale(rawD); }
   DEVICE_MEMBER int sub_scale(int r, int b) const { return signed_byte(r ? rawS.y : rawS.x, b); }
@@ -163,8 +190,10 @@ template <int fold> struct SixBitScales {
   uint4 raw;
   float d[2], dmin[2], n[2][4];
   int s[2][4];
+  template <class From> DEVICE_MEMBER void load_cell(const char* cell, int g) { rawD = From::template get<uint2>(cell + 8 * g); }
+  DEVICE_MEMBER void share(const SixBitScales& other) { rawD = other.rawD; }
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
-    rawD = From::template get<uint2>(cell + 8 * g), raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
+    raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
   }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD.x), dmin[0] = high_scale(rawD.x), d[1] = low_scale(rawD.y), dmin[1] = high_scale(rawD.y);
@@ -183,8 +212,10 @@ struct Q2KScales {
   uint4 raw;
   float d[2], dmin[2], n[2][8];
   int s[2][8];
+  template <class From> DEVICE_MEMBER void load_cell(const char* cell, int g) { rawD = From::template get<uint2>(cell + 8 * g); }
+  DEVICE_MEMBER void share(const Q2KScales& other) { rawD = other.rawD; }
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
-    rawD = From::template get<uint2>(cell + 8 * g), raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
+    raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
   }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD.x), dmin[0] = high_scale(rawD.x), d[1] = low_scale(rawD.y), dmin[1] = high_scale(rawD.y);
@@ -204,8 +235,10 @@ struct Q6KScales {
   uint4 raw;
   float d[2];
   int s[2][8];
+  template <class From> DEVICE_MEMBER void load_cell(const char* cell, int g) { rawD = From::template get<uint32_t>(cell + 4 * g); }
+  DEVICE_MEMBER void share(const Q6KScales& other) { rawD = other.rawD; }
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
-    rawD = From::template get<uint32_t>(cell + 4 * g), raw = From::template get<uint4>(cell + 32 + 128 * segment + 16 * g);
+    raw = From::template get<uint4>(cell + 32 + 128 * segment + 16 * g);
   }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD), d[1] = high_scale(rawD);
@@ -223,8 +256,10 @@ struct Q3KScales {
   uint2 raw;
   float d[2];
   int s[2][8];
+  template <class From> DEVICE_MEMBER void load_cell(const char* cell, int g) { rawD = From::template get<uint32_t>(cell + 4 * g); }
+  DEVICE_MEMBER void share(const Q3KScales& other) { rawD = other.rawD; }
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
-    rawD = From::template get<uint32_t>(cell + 4 * g), raw = From::template get<uint2>(cell + 32 + 96 * segment + 8 * g);
+    raw = From::template get<uint2>(cell + 32 + 96 * segment + 8 * g);
     rawHigh = From::template get<uint32_t>(cell + 96 + 96 * segment + 4 * g);
   }
   DEVICE_MEMBER void unpack() {

@@ -1,0 +1,6 @@
+// Q3_K from the file to the card, and rows of it as values. SPEC.md sections 3 and 9.
+#include "embed.cuh"
+#include "pack.cuh"
+
+KERNEL_BOUNDS(pack_q3_k, PackArgs, 32, 16) { pack<Q3_K>(a); }
+KERNEL_BOUNDS(embed_q3_k, EmbedArgs, 128, 4) { embed<Q3_K>(a); }
