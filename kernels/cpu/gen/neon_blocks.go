@@ -19,11 +19,12 @@ const (
 	regHalves  = greg(12) // segments of a superblock to go
 )
 
-// neonMagic is 1.5 * 2^23: an integer below 2^22 in magnitude, added to its bits, is the bits of the float32 sum of both. So
-// subtracting it from the sum converts, on pipes of which processors have more than of those that convert.
+// neonMagic has the bits of the float32 M = 1.5 * 2^23. An integer i below 2^22 in magnitude, added to these bits, gives those of
+// M + i, and subtracting M leaves f32(i). Processors do that at twice to four times the rate of a conversion.
 const neonMagic = 0x4B400000
 
-// neonBlockVectors are the registers of matrix rows for 1, 2, ... activation rows.
+// neonBlockVectors are the registers of matrix rows for 1, 2, ... activation rows: eight sums of products go on at once, and the
+// more of them are rows, the more often unpacked weights are used.
 var neonBlockVectors = []int{8, 4, 2, 2, 1, 1, 1, 1}
 
 func neonBlocks(a *arm) {
