@@ -129,6 +129,16 @@ func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error
 		}
 		outcome.Result = result
 	}
-	outcome.Result.GasUsed = int64(returned.Reported) // receipts state the gas of every format
+	outcome.Result.GasUsed = reportedGas(step.Module.Format, outcome.Gas)
 	return outcome, nil
+}
+
+// reportedGas is what clients read as GasUsed. Published formats without metering report 0 there, as the reference does,
+// so that results are equal; receipts state the gas of every format.
+func reportedGas(format string, gas uint64) int64 {
+	switch wasmhost.Format(format) {
+	case wasmhost.Emscripten4, wasmhost.Emscripten64:
+		return 0
+	}
+	return int64(gas)
 }
