@@ -562,18 +562,19 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
+  // Only the threads that came in time take part: on a busy machine a launch does not wait for the others to wake.
   std::string run(Job& job) {
     bool alone = workers_.size() == 1 || job.blocks == 1 || job.blocks * job.launch->threads <= 1024;
     if (!alone) {
       std::lock_guard<std::mutex> lock(mutex_);
       job_ = &job;
-      busy_ = static_cast<int>(workers_.size()) - 1;
       turn_++;
       wake_.notify_all();
     }
     workers_[0]->run(job);
     if (!alone) {
       std::unique_lock<std::mutex> lock(mutex_);
+      job_ = nullptr;
       idle_.wait(lock, [this] { return busy_ == 0; });
     }
     std::string failure;
@@ -591,16 +592,16 @@ class Pool {
  private:
   void serve(unsigned i) {
     uint64_t seen = 0;
+    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      Job* job;
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return turn_ != seen; });
-        seen = turn_;
-        job = job_;
-      }
+      wake_.wait(lock, [&] { return turn_ != seen; });
+      seen = turn_;
+      Job* job = job_;
+      if (job == nullptr) continue;
+      busy_++;
+      lock.unlock();
       workers_[i]->run(*job);
-      std::lock_guard<std::mutex> lock(mutex_);
+      lock.lock();
       if (--busy_ == 0) idle_.notify_all();
     }
   }
