@@ -1,10 +1,13 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"verbatim/kernels"
+	"verbatim/models/tokenizer"
 )
 
 // The memory of a device for keys and values is spent at some time. Every session of a pass therefore reserves what it will store
@@ -12,20 +15,36 @@ import (
 // was begun last loses its keys and values and computes them again when there is room, and a session that is alone and has too
 // little ends with an error that wraps kernels.ErrMemory. Sessions begun earlier never lose anything to later ones.
 
-// HasRoom says whether a session of so many positions has room beside those that are open; the error wraps kernels.ErrMemory if
-// not.
-func (e *Engine) HasRoom(positions int) error {
+// rehearsalTokens are enough for the kernels of prompts to be used, which differ from those of single tokens.
+const rehearsalTokens = 40
+
+// Rehearse makes ready what the backend prepares when it is first used, and fails where it cannot: it evaluates a few tokens, as a
+// prompt and one by one, and asks for the room of a session of so many positions. Without it the error wraps kernels.ErrMemory.
+func (e *Engine) Rehearse(ctx context.Context, positions int) error {
 	s, err := e.NewSession()
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	s.shares = false
 	e.acquire()
-	defer e.release()
-	if err := e.backend.Reserve(s.kv, 0, positions); err != nil {
+	err = e.backend.Reserve(s.kv, 0, min(positions, e.ContextTokensMax()))
+	e.release()
+	if err != nil {
 		return fmt.Errorf("inference: room for a session of %d positions: %w", positions, err)
 	}
-	return nil
+	var token tokenizer.Token
+	for !e.model.Tokenizer.Contains(token) {
+		token++
+	}
+	prompt := slices.Repeat([]tokenizer.Token{token}, min(rehearsalTokens, e.ContextTokensMax()-1))
+	if len(prompt) > 0 {
+		err = s.Prefill(ctx, prompt)
+	}
+	if err == nil {
+		err = s.Decode(ctx, token)
+	}
+	return err
 }
 
 // room reserves the rows that a session was given. Without memory for them it has none. Again says that a session which had

@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -138,7 +139,7 @@ func (d *Device) chooseCard() (int, error) {
 // cardPositionsMin is how many positions of keys and values there must be room for, so that a model is not loaded in vain.
 const cardPositionsMin = 2048
 
-func (d *Device) loadCard(model *models.Model) (*Loaded, error) {
+func (d *Device) loadCard(ctx context.Context, model *models.Model) (*Loaded, error) {
 	b, err := d.startCard()
 	if err != nil {
 		return nil, err
@@ -149,7 +150,7 @@ func (d *Device) loadCard(model *models.Model) (*Loaded, error) {
 	}
 	engine, err := inference.NewEngine(model, b, o)
 	if err == nil {
-		err = engine.HasRoom(min(engine.ContextTokensMax(), cardPositionsMin))
+		err = engine.Rehearse(ctx, cardPositionsMin)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

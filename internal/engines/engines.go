@@ -48,7 +48,7 @@ func (d *Device) Open(ctx context.Context, store models.Store, name string) (*Lo
 	if err = errors.Join(err, closing); err != nil {
 		return nil, errors.Join(err, packed.Close())
 	}
-	loaded, err := d.load(model, packed)
+	loaded, err := d.load(ctx, model, packed)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load model %s: %w", name, err), model.Close())
 	}
@@ -56,13 +56,13 @@ func (d *Device) Open(ctx context.Context, store models.Store, name string) (*Lo
 }
 
 // load puts a model where the device says. It takes packed over.
-func (d *Device) load(model *models.Model, packed *cpu.Packed) (*Loaded, error) {
+func (d *Device) load(ctx context.Context, model *models.Model, packed *cpu.Packed) (*Loaded, error) {
 	if !d.wantsCard() {
 		return d.loadCPU(model, packed)
 	}
-	loaded, err := d.loadCard(model)
+	loaded, err := d.loadCard(ctx, model)
 	for errors.Is(err, kernels.ErrMemory) && d.room != nil && d.room() {
-		loaded, err = d.loadCard(model)
+		loaded, err = d.loadCard(ctx, model)
 	}
 	if err == nil || d.Name != "auto" {
 		return loaded, errors.Join(err, packed.Close())

@@ -15,7 +15,6 @@ func (c Cards) Count() (count int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer d.close()
 	return d.deviceCount()
 }
 
@@ -25,7 +24,6 @@ func (c Cards) FreeBytes(card int) (free int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer d.close()
 	device, err := d.device(card)
 	if err != nil {
 		return 0, fmt.Errorf("card %d: %w", card, err)

@@ -8,8 +8,6 @@ import (
 // driver is what this package uses of the CUDA driver API. Handles and device addresses are plain numbers. Every method is
 // one call, and its error a *callError.
 type driver interface {
-	close() // after the last call
-
 	version() (int, error) // 12040 for CUDA 12.4
 	deviceCount() (int, error)
 	device(ordinal int) (int, error)

@@ -71,12 +71,12 @@ func symbols() [calls]string {
 	}
 }
 
-// dynamicDriver calls the library that was loaded. Arguments, and what comes back through pointers, lie in one pinned block
-// that every call uses again, so that a launch allocates nothing; a dynamicDriver serves one call at a time.
+// dynamicDriver calls the library that was loaded. Arguments, and what comes back through pointers, lie in one block that every
+// call uses again, so that a launch allocates nothing; a dynamicDriver serves one call at a time. The block is on the heap, where
+// nothing moves, and lives as long as the dynamicDriver.
 type dynamicDriver struct {
 	functions [calls]uintptr
 	names     [calls]string
-	pinner    runtime.Pinner
 	block     *block
 }
 
@@ -110,30 +110,24 @@ func openDriver(library string) (driver, error) {
 			return nil, fmt.Errorf("%w: it has no %s", ErrOldDriver, name)
 		}
 	}
-	d.pinner.Pin(d.block)
 	if err := d.do(cuInit, 0); err != nil {
-		d.close()
 		return nil, err
 	}
 	version, err := d.version()
 	if err != nil {
-		d.close()
 		return nil, err
 	}
 	if version < versionMin {
-		d.close()
 		return nil, fmt.Errorf("%w: it is for CUDA %s", ErrOldDriver, versionText(version))
 	}
 	return d, nil
 }
 
-// close unpins the block; the library stays loaded.
-func (d *dynamicDriver) close() { d.pinner.Unpin() }
-
 // do makes one call.
 func (d *dynamicDriver) do(c call, args ...uintptr) error {
 	n := copy(d.block.args[:], args)
 	code, _, _ := purego.SyscallN(d.functions[c], d.block.args[:n]...)
+	runtime.KeepAlive(d)
 	if int32(code) == 0 {
 		return nil
 	}
@@ -258,9 +252,7 @@ const (
 
 // loadModule compiles PTX for the card. The compiler's own words are part of the error.
 func (d *dynamicDriver) loadModule(ptx []byte) (uint64, error) {
-	var pinner runtime.Pinner
-	pinner.Pin(&ptx[0])
-	defer pinner.Unpin()
+	defer runtime.KeepAlive(ptx)
 	b := d.block
 	clear(b.log[:])
 	b.options = [2]int32{jitErrorLog, jitErrorLogBytes}

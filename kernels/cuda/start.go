@@ -103,7 +103,6 @@ func (b *Backend) Close() error {
 		try(b.driver.setCurrent(0))
 		try(b.driver.release(b.device))
 	}
-	b.driver.close()
 	if b.dead != nil {
 		first = b.dead // perhaps nobody was told
 	}
