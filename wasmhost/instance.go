@@ -20,6 +20,7 @@ type evaluation struct {
 	linear *linearMemory
 	fuel   api.MutableGlobal
 	stack  api.MutableGlobal
+	used   api.MutableGlobal // counts the reference's gas; nil in formats that do not
 
 	gasMax, gasGranted uint64
 	memoryBytesMax     uint64
@@ -29,8 +30,10 @@ type evaluation struct {
 	random     *randomStream
 	inferencer Inferencer
 	files      files
+	tempRet    uint32 // the upper half of a 64-bit result, in early formats
+	zoneKnown  bool   // early formats write the time zone once
 	async      asyncify
-	invokes    []map[string]api.Function // dynCall functions by nesting depth; one call engine cannot nest
+	invokes    []map[string]api.Function // what protected calls call, by nesting depth; one call engine cannot nest
 	depth      int
 }
 
@@ -88,6 +91,9 @@ func (e *evaluation) start(memory []byte) (image, error) {
 	e.fuel = mod.ExportedGlobal(fuelExport).(api.MutableGlobal)
 	e.stack = mod.ExportedGlobal(stackExport).(api.MutableGlobal)
 	e.stack.Set(StackBytesMax)
+	if e.m.gas == gasByModule || e.m.gas == gasReference {
+		e.used = mod.ExportedGlobal(usedExport).(api.MutableGlobal)
+	}
 	e.gasGranted = min(gasSlice, e.gasMax)
 	e.fuel.Set(e.gasGranted)
 	return img, nil
@@ -111,7 +117,7 @@ func (e *evaluation) protect(f func()) (err error) {
 		}
 	}()
 	f()
-	if used := e.gasUsed(); used > e.gasMax {
+	if e.gasUsed() > e.gasMax || e.referenceGas() > e.gasMax {
 		return &Fault{OutOfGas, "gas limit reached"}
 	}
 	return nil

@@ -33,7 +33,7 @@ func (e *evaluation) refill() {
 		panic(&Fault{Trap, "stack overflow"})
 	}
 	used := e.gasUsed()
-	if used > e.gasMax {
+	if used > e.gasMax || e.referenceGas() > e.gasMax {
 		panic(&Fault{OutOfGas, "gas limit reached"})
 	}
 	if err := e.ctx.Err(); err != nil {
@@ -47,6 +47,25 @@ func (e *evaluation) refill() {
 // gasUsed is what was executed so far: what was granted less what is left, which may be negative.
 func (e *evaluation) gasUsed() uint64 {
 	return e.gasGranted - e.fuel.Get()
+}
+
+// referenceGas is what the reference would have counted so far, where the format counts that.
+func (e *evaluation) referenceGas() uint64 {
+	if e.used == nil {
+		return 0
+	}
+	return e.used.Get()
+}
+
+// reported is the gas that the format's loader reports.
+func (e *evaluation) reported() uint64 {
+	switch e.m.gas {
+	case gasOwn:
+		return e.gasUsed()
+	case gasZero:
+		return 0
+	}
+	return e.referenceGas()
 }
 
 // charge makes the module pay for work of the host, before the work is done.

@@ -44,6 +44,9 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrFormat, format)
 	}
+	if conv.noFiles {
+		expandNames(bin)
+	}
 	if conv.wide != bin.Wide() {
 		return nil, fmt.Errorf("%w: format %s and a memory with 64-bit addresses: %v", ErrModule, format, bin.Wide())
 	}
@@ -55,6 +58,9 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 		return nil, err
 	}
 	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport, Stack: stackExport}
+	if conv.gas == gasByModule || conv.gas == gasReference {
+		names.Used, names.Reference = usedExport, conv.gas == gasReference
+	}
 	if !conv.emscripten {
 		names.GlobalPrefix = globalPrefix
 	}
@@ -68,7 +74,7 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 		}
 	}
 	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, globals: globals, exports: map[string]bool{}, dataEnd: bin.DataEnd()}
-	for _, e := range bin.Exports {
+	for _, e := range bin.Exports { // with the names that minified modules got
 		m.exports[e.Name] = e.Kind == wasmbin.KindFunc
 	}
 	if err := h.build(ctx, m, bin, imports, metered); err != nil {
@@ -132,17 +138,24 @@ func (c conventions) neededExports(bin *wasmbin.Module) []exportedFunction {
 	add := func(name, params, results string) {
 		need = append(need, exportedFunction{name, c.sig(params, results)})
 	}
-	add("emscripten_stack_init", "", "")
-	add("emscripten_stack_get_end", "", "p")
-	add("emscripten_stack_get_current", "", "p")
-	add("_emscripten_stack_alloc", "p", "p")
-	add("_emscripten_stack_restore", "p", "")
 	add("__wasm_call_ctors", "", "")
+	add(c.stackSave, "", "p")
+	add(c.stackAlloc, "p", "p")
+	add(c.stackRestore, "p", "")
+	if !c.noFiles {
+		add("emscripten_stack_init", "", "")
+		add("emscripten_stack_get_end", "", "p")
+	}
+	if c.main != mainNever {
+		add("main", "ii", "i")
+	}
 	for _, im := range bin.Imports {
 		switch {
 		case strings.HasPrefix(im.Name, "invoke_"):
 			add("setThrew", "pi", "")
-		case im.Name == "_mktime_js" && !c.wide:
+		case im.Name == "system" && c.early:
+			add("__errno_location", "", "i")
+		case im.Name == "_mktime_js" && !c.wide && !c.time32:
 			add("_emscripten_tempret_set", "i", "")
 		case strings.HasPrefix(im.Name, "__asyncjs__"):
 			add("free", "p", "")
@@ -180,7 +193,7 @@ type Call struct {
 	Message        []byte     // JSON
 	Env            []byte     // JSON
 	Inferencer     Inferencer // nil: a process that asks for inference cannot be evaluated
-	GasMax         uint64     // 0: GasDefault
+	GasMax         uint64     // 0: GasDefault; also for the reference's gas, where the format counts it
 	MemoryBytesMax uint64     // 0: MemoryBytesDefault
 }
 
@@ -189,6 +202,7 @@ type Return struct {
 	Response []byte // the JSON that handle returned
 	Memory   []byte // image to hand to the next Call; for emscripten modules the whole linear memory
 	Gas      uint64 // set after a Fault as well
+	Reported uint64 // gas used as the format's loader reports it: 0 for published formats without metering
 }
 
 // Handle evaluates one message. The error is a *Fault when the module failed, and anything else (context ended,
@@ -210,9 +224,9 @@ func (m *Module) Handle(ctx context.Context, c Call) (Return, error) {
 	var response []byte
 	run := func() { response = e.run(c, image) }
 	if err := e.protect(run); err != nil {
-		return Return{Gas: e.gasUsed()}, err
+		return Return{Gas: e.gasUsed(), Reported: e.reported()}, err
 	}
-	return Return{Response: response, Memory: e.snapshot(), Gas: e.gasUsed()}, nil
+	return Return{Response: response, Memory: e.snapshot(), Gas: e.gasUsed(), Reported: e.reported()}, nil
 }
 
 // result reads the string that handle returned. Invalid UTF-8 becomes U+FFFD as in the reference loader (WHATWG).

@@ -64,7 +64,20 @@ func (e *evaluation) putDate(tm uint32, s int64) {
 // mktime normalises a date and returns its seconds; without 64-bit addresses the high half goes through the module's own
 // register.
 func mktime(e *evaluation, stack []uint64) {
-	tm := arg(stack, 0)
+	s := e.normalise(arg(stack, 0))
+	if s < -secondsMax || s > secondsMax {
+		s = -1
+	}
+	if e.m.wide {
+		stack[0] = uint64(s)
+		return
+	}
+	e.call("_emscripten_tempret_set", uint64(uint32(s>>32)))
+	answer(stack, int32(s))
+}
+
+// normalise brings the fields of a date into their ranges and returns its seconds.
+func (e *evaluation) normalise(tm uint32) int64 {
 	year := int(e.i32(tm+tmYear)) + 1900
 	if year >= 0 && year <= 99 {
 		year += 1900 // as JavaScript reads years of two digits
@@ -76,15 +89,7 @@ func mktime(e *evaluation, stack []uint64) {
 	}
 	s := d.Unix()
 	e.putDate(tm, s)
-	if s < -secondsMax || s > secondsMax {
-		s = -1
-	}
-	if e.m.wide {
-		stack[0] = uint64(s)
-		return
-	}
-	e.call("_emscripten_tempret_set", uint64(uint32(s>>32)))
-	answer(stack, int32(s))
+	return s
 }
 
 // date is struct tm as strftime reads it.

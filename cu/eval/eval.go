@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 
 	"verbatim/cu/ao"
 	"verbatim/wasmhost"
@@ -65,11 +66,20 @@ type Limits struct {
 	MemoryBytesMax uint64
 }
 
+// referenceGasScale is how much of the reference's gas a unit allows for each of its own: an instruction costs 1 here,
+// and 60 on average, at most 100 in ordinary code, there.
+const referenceGasScale = 100
+
 // LimitsOf gives the limits that a module's tags (or its process's: see ao.Module.WithProcess) ask for, as far as the
-// unit's own limits allow, which also hold where the tags say nothing.
+// unit's own limits allow, which also hold where the tags say nothing. Compute-Limit counts in the gas that the module's
+// format counts.
 func LimitsOf(module ao.Module, unit Limits) Limits {
+	gasMax := unit.GasMax
+	if wasmhost.Format(module.Format).CountsReferenceGas() && gasMax <= math.MaxUint64/referenceGasScale {
+		gasMax *= referenceGasScale
+	}
 	return Limits{
-		GasMax:         lower(uint64(module.ComputeLimit), unit.GasMax),
+		GasMax:         lower(uint64(module.ComputeLimit), gasMax),
 		MemoryBytesMax: lower(uint64(module.MemoryLimitBytes), unit.MemoryBytesMax),
 	}
 }
@@ -129,16 +139,6 @@ func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error
 		}
 		outcome.Result = result
 	}
-	outcome.Result.GasUsed = reportedGas(step.Module.Format, outcome.Gas)
+	outcome.Result.GasUsed = int64(returned.Reported) // receipts state the gas of every format
 	return outcome, nil
-}
-
-// reportedGas is what clients read as GasUsed. Published formats without metering report 0 there, as the reference does,
-// so that results are equal; receipts state the gas of every format.
-func reportedGas(format string, gas uint64) int64 {
-	switch wasmhost.Format(format) {
-	case wasmhost.Emscripten4, wasmhost.Emscripten64:
-		return 0
-	}
-	return int64(gas)
 }

@@ -3,6 +3,7 @@
 //
 //   TZ=UTC node --experimental-wasm-memory64 evaluate.mjs MODULE.wasm FORMAT MESSAGES.jsonl ENV.json [--fresh]
 //
+// COMPUTE_LIMIT is the limit of gas, in formats that count it.
 // --fresh makes a new instance for every message and hands it the memory; otherwise one instance stays, as in a
 // compute unit that follows a process. A message whose evaluation throws, or whose result has an Error, leaves the
 // memory as it was and ends the instance, as in the reference compute unit.
@@ -16,10 +17,13 @@ const binary = readFileSync(modulePath)
 const env = JSON.parse(readFileSync(envPath))
 const messages = readFileSync(messagesPath, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line))
 
+// Early formats hand the path and the arguments of this script to the module's main.
+process.argv.splice(1, Infinity, './this.program')
+
 let handle = null
 let memory = null
 for (const message of messages) {
-  if (!handle || mode === '--fresh') handle = await AoLoader(binary, { format, computeLimit: 9e12 })
+  if (!handle || mode === '--fresh') handle = await AoLoader(binary, { format, computeLimit: Number(process.env.COMPUTE_LIMIT ?? 9e12) })
   const line = {}
   try {
     const { Memory, ...result } = await handle(memory, message, env)

@@ -1,5 +1,6 @@
 // Prints the messages of the comparison, one JSON line each.
 //   node messages.mjs > messages.jsonl
+//   node messages.mjs actions > messages.jsonl     for the small processes of ao-loader's tests, which know a few actions
 const process_ = 'Process0000000000000000000000000000000000AA'
 const owner = 'Owner000000000000000000000000000000000000AA'
 const other = 'Stranger0000000000000000000000000000000000A'
@@ -64,4 +65,6 @@ const all = [
   message(other, { Type: 'Message', Action: 'Eval' }, 'return "not allowed"'),
   values('debug.traceback("here"), select("#", table.unpack({}, 1, 100))')
 ]
-for (const m of all) process.stdout.write(JSON.stringify(m) + '\n')
+const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'inc', 'Memory', 'inc', 'loop for ever', 'inc', 'Assignment', 'echo']
+  .map((action, i) => message(owner, { Type: 'Message', Action: action }, `data ${i}: é 漢字 🙂 ${'x'.repeat(i * 997)}`))
+for (const m of process.argv[2] === 'actions' ? actions : all) process.stdout.write(JSON.stringify(m) + '\n')

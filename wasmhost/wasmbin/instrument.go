@@ -1,6 +1,7 @@
 package wasmbin
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -31,6 +32,12 @@ type Names struct {
 	Fuel                     string // the exported mutable i64 global that counts instructions down
 	Stack                    string // the exported mutable i64 global that counts down what calls in progress take
 	GlobalPrefix             string // if not empty, mutable global i is exported as GlobalPrefix + its number
+
+	// If Used is not empty, an exported mutable i64 global of that name counts what the reference loader calls gas: what
+	// the module itself says in calls of the import metering.usegas, or, with Reference, what the reference's
+	// instrumentation would say; see reference.go.
+	Used      string
+	Reference bool
 }
 
 // ExportedGlobal is a mutable global of the original module, exported under a new name.
@@ -59,7 +66,7 @@ func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 	if m.HasStart {
 		return nil, nil, fmt.Errorf("%w: start section; export _initialize instead", ErrUnsupported)
 	}
-	w := &rewriter{m: m, refill: uint32(len(m.Imports)), fuel: uint32(len(m.Globals)), stack: uint32(len(m.Globals) + 1)}
+	w := newRewriter(m, names)
 	exports, globals, err := w.exports(names)
 	if err != nil {
 		return nil, nil, err
@@ -104,9 +111,24 @@ func section(out []byte, id byte, body []byte) []byte {
 }
 
 type rewriter struct {
-	m                   *Module
-	refill, fuel, stack uint32     // indices of the added function and globals
-	added               []FuncType // types of the blocks around bodies with several results
+	m                         *Module
+	refill, fuel, stack, used uint32     // indices of the added function and globals
+	added                     []FuncType // types of the blocks around bodies with several results
+	counts, reference         bool       // the global used exists, and is ours to count up
+	usegas                    int        // the function by which the module counts itself, or -1
+}
+
+func newRewriter(m *Module, names Names) *rewriter {
+	first := uint32(len(m.Globals))
+	w := &rewriter{m: m, refill: uint32(len(m.Imports)), fuel: first, stack: first + 1, used: first + 2,
+		counts: names.Used != "", reference: names.Reference, usegas: -1}
+	for i, im := range m.Imports {
+		t, _ := m.Type(uint32(i))
+		if w.counts && !w.reference && im.Module == usegasModule && im.Name == usegasName && t.Equal(usegasType()) {
+			w.usegas = i
+		}
+	}
+	return w
 }
 
 // move maps a function index of the original to one of the result.
@@ -193,7 +215,11 @@ func appendLimits(out []byte, l Limits) []byte {
 }
 
 func (w *rewriter) globals() ([]byte, error) {
-	out := appendU32(nil, uint32(len(w.m.Globals)+2))
+	added := 2
+	if w.counts {
+		added++
+	}
+	out := appendU32(nil, uint32(len(w.m.Globals)+added))
 	for i, g := range w.m.Globals {
 		var mutable byte
 		if g.Mutable {
@@ -206,7 +232,7 @@ func (w *rewriter) globals() ([]byte, error) {
 		}
 	}
 	zero := []byte{byte(I64), mutableFlag, opI64Const, 0, opEnd}
-	return append(append(out, zero...), zero...), nil
+	return append(out, bytes.Repeat(zero, added)...), nil
 }
 
 func (w *rewriter) exports(names Names) ([]byte, []ExportedGlobal, error) {
@@ -217,6 +243,9 @@ func (w *rewriter) exports(names Names) ([]byte, []ExportedGlobal, error) {
 		}
 	}
 	added := []Export{{names.Fuel, KindGlobal, w.fuel}, {names.Stack, KindGlobal, w.stack}}
+	if w.counts {
+		added = append(added, Export{names.Used, KindGlobal, w.used})
+	}
 	var globals []ExportedGlobal
 	for i, g := range w.m.Globals {
 		if g.Mutable && names.GlobalPrefix != "" {

@@ -12,6 +12,7 @@ type meter struct {
 	frame   int64         // what the function takes off the stack counter, 0 for none
 	depth   uint32        // open blocks of the original body
 	lower   *lowering     // of a module with a 64-bit memory
+	used    referenceCount
 
 	next  uint32   // index of the next local to add
 	added [][]byte // declarations of added locals
@@ -185,6 +186,9 @@ func (m *meter) instruction(r *reader, in instruction) {
 // rewrite adds the code for one instruction; branch points close the segment.
 func (m *meter) rewrite(r *reader, in instruction) {
 	raw := r.b[in.start:in.end]
+	if m.w.reference {
+		m.used.add(r, in)
+	}
 	switch in.op {
 	case opLoop:
 		// The loop itself is paid for on each turn, so that the charge stands inside it.
@@ -196,6 +200,10 @@ func (m *meter) rewrite(r *reader, in instruction) {
 	case opReturn:
 		m.leave(raw)
 	case opCall:
+		if m.w.usegas >= 0 && in.index == uint32(m.w.usegas) {
+			m.segment = m.countUsed(m.segment)
+			break
+		}
 		m.segment = appendU32(append(m.segment, opCall), m.w.move(in.index))
 	case opRefFunc:
 		m.segment = appendU32(append(m.segment, opRefFunc), m.w.move(in.index))
@@ -253,6 +261,9 @@ func (m *meter) flush() {
 	}
 	if m.check {
 		m.out = m.refillIfEmpty(m.out)
+	}
+	if due := m.used.take(); due > 0 {
+		m.out = counter(m.out, m.w.used, opI64Add, constant(due))
 	}
 	m.out = append(m.out, m.segment...)
 	m.segment, m.cost, m.check = m.segment[:0], 0, false
