@@ -35,38 +35,33 @@ func placesOf(t quant.Type) (floatPlaces, bool) {
 }
 
 // checkFinite refuses tensors with a NaN or an infinity, in an element or in the
-// scale or minimum of a block. It calls done with what it has read.
-func checkFinite(tensors []gguf.Tensor, done func(part []byte)) error {
+// scale or minimum of a block.
+func checkFinite(tensors []gguf.Tensor) error {
 	for _, t := range tensors {
-		if err := checkTensorFinite(t, done); err != nil {
+		if err := checkTensorFinite(t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkTensorFinite(t gguf.Tensor, done func(part []byte)) error {
+func checkTensorFinite(t gguf.Tensor) error {
 	places, ok := placesOf(t.Type)
 	if !ok {
 		return fmt.Errorf("model: tensor %q: it is not known where %v keeps its floats", t.Name, t.Type)
 	}
-	blockBytes := t.Type.BlockBytes()
-	step := pieceBytes / blockBytes * blockBytes
-	for begin := 0; begin < len(t.Data); begin += step {
-		piece := t.Data[begin:min(begin+step, len(t.Data))]
-		at := -1
-		if places.mask != 0 {
-			at = findDense(piece, places.mask, places.step)
-		} else {
-			at = findInBlocks(piece, blockBytes, places.halves)
-		}
-		if at >= 0 {
-			element := (begin + at) / blockBytes * t.Type.BlockElements()
-			return fmt.Errorf("model: tensor %q (%v) is not finite at row %d, column %d", t.Name, t.Type, element/t.Dims[0], element%t.Dims[0])
-		}
-		done(piece)
+	at := -1
+	if places.mask != 0 {
+		at = findDense(t.Data, places.mask, places.step)
+	} else {
+		at = findInBlocks(t.Data, t.Type.BlockBytes(), places.halves)
 	}
-	return nil
+	if at < 0 {
+		return nil
+	}
+	block := at / t.Type.BlockBytes()
+	element := block * t.Type.BlockElements()
+	return fmt.Errorf("model: tensor %q (%v) is not finite at row %d, column %d", t.Name, t.Type, element/t.Dims[0], element%t.Dims[0])
 }
 
 // findDense returns the offset of the first float that is not finite, or -1. The

@@ -95,7 +95,8 @@ func FromBytes(data []byte) (*Model, error) {
 	return fromBytes(data, func([]byte) {}, nil)
 }
 
-// fromBytes calls done with the parts of data that it has read to the end.
+// fromBytes calls done with the parts of data that it has read to the end: when they are hashed, which begins first and ends
+// last.
 func fromBytes(data []byte, done func(part []byte), meanwhile Meanwhile) (*Model, error) {
 	file, err := gguf.Parse(data)
 	if err != nil {
@@ -111,7 +112,7 @@ func fromBytes(data []byte, done func(part []byte), meanwhile Meanwhile) (*Model
 	sketch := sketchOf(data)
 	m, err := fromFile(file)
 	if err == nil {
-		err = checkFinite(file.Tensors(), done)
+		err = checkFinite(file.Tensors())
 	}
 	if err == nil && meanwhile != nil {
 		meanwhile(sketch, hashed)

@@ -117,7 +117,8 @@ func filesOf(folder, prefix, suffix string) ([]string, error) {
 	return names, err
 }
 
-// Check goes on checking on the caller's thread until it is done or until is closed.
+// Check goes on checking on the caller's thread until it is done or until is closed. It gives memory back, since the model
+// file still needs some; to map large pages again costs nothing.
 func (p *Packed) Check(until <-chan struct{}) {
 	if p == nil {
 		return
@@ -129,6 +130,9 @@ func (p *Packed) Check(until <-chan struct{}) {
 			return
 		default:
 			v.run(0, 0)
+			if end := (v.begin + 1) * cacheChunk; end%largePage == 0 {
+				releaseFile(p.file[end-largePage : end])
+			}
 		}
 	}
 }

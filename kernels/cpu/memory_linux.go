@@ -63,6 +63,9 @@ func mapPart(fd uintptr, first, n int) ([]byte, error) {
 	return data, nil
 }
 
+// releaseFile gives the memory of pages of a mapped file back, if the system likes; they are read again when they are needed.
+func releaseFile(part []byte) { _ = unix.Madvise(part, unix.MADV_DONTNEED) }
+
 // checkFolder refuses a folder in which others can replace files.
 func checkFolder(folder string) error {
 	var stat unix.Stat_t

@@ -14,4 +14,6 @@ func mapFile(string, string) ([]byte, error) { return nil, errors.ErrUnsupported
 
 func mapPart(uintptr, int, int) ([]byte, error) { return nil, errors.ErrUnsupported }
 
+func releaseFile([]byte) {}
+
 func checkFolder(string) error { return errors.ErrUnsupported }
