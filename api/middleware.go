@@ -49,7 +49,11 @@ func (s *server) survive(c *gin.Context) {
 			fail(c, fmt.Errorf("internal error: %v", bug))
 		}
 	}()
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, BodyBytesMax)
+	limit := int64(BodyBytesMax)
+	if s.Delivered != nil && c.Request.URL.Path == "/state" {
+		limit = StateBytesMax
+	}
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 	c.Next()
 }
 

@@ -23,6 +23,9 @@ import (
 // BodyBytesMax limits the body of a request: the longest message that a module takes.
 const BodyBytesMax = 16 << 20
 
+// StateBytesMax limits a memory, in gzip, that a HyperBEAM node sends.
+const StateBytesMax = 512 << 20
+
 // Config is what a server is made of.
 type Config struct {
 	Unit    *cu.Unit
@@ -33,7 +36,8 @@ type Config struct {
 	BusyAfter     time.Duration // how long clients wait before they are told that an evaluation goes on; 0: until it ends
 	DryRuns       int           // dry runs that one client may ask for within a DryRunWindow; 0: any number
 	DryRunWindow  time.Duration
-	BehindProxies bool // believe what X-Forwarded-For says about who the client is
+	Delivered     *cu.Delivered // what HyperBEAM nodes deliver to; nil: their routes do not exist
+	BehindProxies bool          // believe what X-Forwarded-For says about who the client is
 }
 
 type server struct {
@@ -62,6 +66,9 @@ func New(config Config) http.Handler {
 	get("/cron/:processId", s.cron)
 	get("/state/:processId", s.state)
 	engine.POST("/dry-run", s.dryRun)
+	if config.Delivered != nil {
+		s.hyperBEAM(engine)
+	}
 	get("/receipts/:messageTxId", s.receipt)
 	get("/receipts/head", s.head)
 	get("/receipts/log", s.log)

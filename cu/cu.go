@@ -123,6 +123,7 @@ type Unit struct {
 	processes map[ao.ID]*process
 	clock     uint64 // counts uses, for the order of eviction
 	metas     map[ao.ID]ao.Process
+	adopted   map[ao.ID]checkpoint.Published
 	modules   modules
 }
 
@@ -132,7 +133,7 @@ func New(config Config) *Unit {
 	return &Unit{
 		config: config, running: running, stop: stop,
 		evaluations: make(slots, config.EvaluationsMax), dryRuns: make(slots, config.EvaluationsMax),
-		processes: map[ao.ID]*process{}, metas: map[ao.ID]ao.Process{}, answers: newAnswers(), modules: modules{loaded: map[ao.ID]*module{}},
+		processes: map[ao.ID]*process{}, metas: map[ao.ID]ao.Process{}, adopted: map[ao.ID]checkpoint.Published{}, answers: newAnswers(), modules: modules{loaded: map[ao.ID]*module{}},
 	}
 }
 

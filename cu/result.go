@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/checkpoint"
 	"verbatim/cu/cron"
 	"verbatim/cu/receipt"
 )
@@ -39,6 +40,22 @@ func (u *Unit) Result(ctx context.Context, process, message ao.ID) (*receipt.Ent
 			ErrUpstream, process, assignment.Nonce, message, r.Message)
 	}
 	return entry, nil
+}
+
+// ResultAt gives the entry of an assignment by its nonce, which it evaluates first if nobody has asked yet. Known says that
+// somebody had.
+func (u *Unit) ResultAt(ctx context.Context, process ao.ID, nonce int64) (entry *receipt.Entry, known bool, err error) {
+	if err := u.serves(process); err != nil {
+		return nil, false, err
+	}
+	if entry, err = u.config.Log.At(process, nonce); !errors.Is(err, receipt.ErrAbsent) {
+		return entry, err == nil, err
+	}
+	if _, _, err = u.fold(ctx, process, place{nonce: nonce}); err != nil {
+		return nil, false, err
+	}
+	entry, err = u.config.Log.At(process, nonce)
+	return entry, false, err
 }
 
 // Receipt gives the entry of a message that was evaluated, and ErrNotFound for others. It evaluates nothing.
@@ -126,4 +143,21 @@ func (u *Unit) tip(ctx context.Context, process ao.ID) (*actor, *tip, error) {
 		u.mu.Unlock()
 	}
 	return actor, tip, err
+}
+
+// Snapshot saves the memory of a process that is at hand, and gives it; ErrNotFound for others.
+func (u *Unit) Snapshot(process ao.ID) (State, ao.ID, error) {
+	if err := u.serves(process); err != nil {
+		return State{}, ao.ID{}, err
+	}
+	u.mu.Lock()
+	p := u.processes[process]
+	if p == nil || p.tip == nil || len(p.tip.memory.Image) == 0 {
+		u.mu.Unlock()
+		return State{}, ao.ID{}, fmt.Errorf("%w: No cached memory found for process %s", ErrNotFound, process)
+	}
+	actor, tip := p.actor, p.tip
+	u.mu.Unlock()
+	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: process, Steps: tip.steps, Memory: tip.memory.Image})
+	return tip.state(), actor.module.meta.ID, err
 }

@@ -64,6 +64,14 @@ func (t *tip) describe(actor *actor) checkpoint.Published {
 func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 	id := loaded.meta.ID
 	start := &tip{at: Position{Nonce: -1}, memory: replay.MemoryOf(nil), assigned: loaded.origin()}
+	u.mu.Lock()
+	adopted, ok := u.adopted[id]
+	u.mu.Unlock()
+	if ok && adopted.Nonce < target.nonce && adopted.Module == loaded.module.meta.ID {
+		if found, err := u.config.Checkpoints.Load(id, 0); err == nil && receipt.MemoryOf(found.Memory).Digest == receipt.Digest(adopted.SHA256) {
+			return tipOf(adopted, found.Memory)
+		}
+	}
 	if u.config.Shared == nil {
 		return start
 	}
@@ -87,12 +95,43 @@ func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 			continue
 		}
 		u.config.Logger.Info("beginning from a published checkpoint", "process", id, "nonce", about.Nonce, "checkpoint", about.ID, "owner", about.Owner)
-		return &tip{
-			at: Position{about.Nonce, about.Assignment, about.HashChain}, booted: true, memory: replay.MemoryOf(memory),
-			time: moment{about.Timestamp, about.BlockHeight}, assigned: cron.Point{Height: about.BlockHeight, Timestamp: about.Timestamp},
-		}
+		return tipOf(about, memory)
 	}
 	return start
+}
+
+// tipOf gives the tip that a checkpoint describes.
+func tipOf(about checkpoint.Published, memory []byte) *tip {
+	return &tip{
+		at: Position{about.Nonce, about.Assignment, about.HashChain}, booted: true, memory: replay.MemoryOf(memory),
+		time: moment{about.Timestamp, about.BlockHeight}, assigned: cron.Point{Height: about.BlockHeight, Timestamp: about.Timestamp},
+	}
+}
+
+// Adopt takes the memory of a process of which the log knows nothing from whoever runs this unit; its steps begin there. What
+// is adopted and not gone on from is forgotten when the unit closes.
+func (u *Unit) Adopt(about checkpoint.Published, memory []byte) error {
+	if err := u.serves(about.Process); err != nil {
+		return err
+	}
+	history, err := u.config.Log.Steps(about.Process)
+	if err == nil && history.Steps > 0 {
+		err = fmt.Errorf("%w: process %s has a history here up to nonce %d, and a history is never replaced", ErrInput, about.Process, history.Last)
+	}
+	if err != nil {
+		return err
+	}
+	about.SHA256 = receipt.MemoryOf(memory).Digest
+	if err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: about.Process, Steps: 0, Memory: memory}); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.adopted[about.Process] = about
+	if p := u.processes[about.Process]; p != nil && p.flight == nil {
+		delete(u.processes, about.Process) // it was ready to begin elsewhere
+	}
+	return nil
 }
 
 // base gives the memory before the first step of a history that does not begin with the process.

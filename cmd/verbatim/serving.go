@@ -23,6 +23,7 @@ type servingOptions struct {
 	dryRunQueue   int
 	dryRunRate    int
 	behindProxies bool
+	hyperBEAM     bool
 	allow, deny   []string
 	owners        []string
 	publishSteps  int64
@@ -35,6 +36,7 @@ func (o *servingOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.dryRunQueue, "dry-run-queue", 3000, "dry runs that may wait at a time; 0 is any number")
 	f.IntVar(&o.dryRunRate, "dry-run-rate", 0, "dry runs that one client may ask for in a minute; 0 is any number")
 	f.BoolVar(&o.behindProxies, "behind-proxies", false, "believe X-Forwarded-For about who a client is")
+	f.BoolVar(&o.hyperBEAM, "hyperbeam", false, "let a HyperBEAM node delegate evaluations; whoever reaches the unit then decides what was assigned")
 	f.StringSliceVar(&o.allow, "allow-process", nil, "serve these processes and no other; may be repeated")
 	f.StringSliceVar(&o.deny, "deny-process", nil, "do not serve these processes; may be repeated")
 	f.StringSliceVar(&o.owners, "allow-owner", nil, "serve processes of these owners and no other; may be repeated")

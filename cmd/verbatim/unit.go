@@ -136,6 +136,11 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err := backend.Close(); err != nil {
 		return u, err
 	}
+	source, delivered := cu.Scheduler(su), (*cu.Delivered)(nil)
+	if o.serving.hyperBEAM {
+		delivered = cu.NewDelivered(u.log, su)
+		source = delivered
+	}
 	access, err := o.serving.access()
 	if err != nil {
 		return u, err
@@ -146,7 +151,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	}
 	metrics := api.NewMetrics()
 	u.cu = cu.New(cu.Config{
-		Scheduler: su, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
+		Scheduler: source, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
 		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
 		Shared: keeper, PublishSteps: o.serving.publishSteps,
@@ -155,7 +160,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	u.closers = append(u.closers, func() error { u.cu.Close(); return nil })
 	u.handler = api.New(api.Config{
 		Unit: u.cu, Address: u.address, Metrics: metrics, Logger: o.logger, BusyAfter: o.serving.busyAfter,
-		DryRuns: o.serving.dryRunRate, DryRunWindow: dryRunWindow, BehindProxies: o.serving.behindProxies,
+		DryRuns: o.serving.dryRunRate, DryRunWindow: dryRunWindow, BehindProxies: o.serving.behindProxies, Delivered: delivered,
 	})
 	return u, nil
 }
