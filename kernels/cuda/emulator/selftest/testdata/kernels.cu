@@ -71,6 +71,13 @@ KERNEL(no_race, Args) {
   sync_block();
   store(a.out + threadIdx.x, s[(threadIdx.x + 33) % 64]);
 }
+// Whoever writes last wins.
+KERNEL(order, Args) {
+  SHARED(int, s, 1);
+  s[0] = threadIdx.x;
+  sync_block();
+  store(a.out + threadIdx.x, s[0]);
+}
 KERNEL(uninitialised, Args) {
   SHARED(int, s, 64);
   store(a.out + threadIdx.x, s[threadIdx.x]);
