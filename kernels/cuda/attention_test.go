@@ -1,7 +1,6 @@
 package cuda_test
 
 import (
-	"math"
 	"strings"
 	"testing"
 
@@ -9,7 +8,6 @@ import (
 	"verbatim/kernels/cuda"
 	"verbatim/kernels/cuda/cudatest"
 	"verbatim/kernels/kerneltest"
-	"verbatim/kernels/quant"
 	"verbatim/kernels/ref"
 )
 
@@ -23,102 +21,6 @@ func TestRandomAttention(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// pass is like inference's from the rotation to the product behind attention, over sessions at positions with rows each; the row
-// before the second session belongs to nobody. Operators that follow each other share launches here. It returns all that the
-// operators wrote.
-func pass(t *testing.T, b kernels.Backend, sessions [][2]int, headDim, rotated int) []float32 {
-	t.Helper()
-	const heads, kvHeads = 4, 2
-	seed := uint32(1)
-	numbers := func(n int) []float32 {
-		x := make([]float32, n)
-		for i := range x {
-			seed = seed*1664525 + 1013904223
-			x[i] = float32(int32(seed)>>16) / (1 << 14)
-		}
-		return x
-	}
-	buffer := func(x []float32) kernels.Buffer {
-		made, err := b.NewBuffer(len(x))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Write(made, x)
-		return made
-	}
-	var spans []kernels.Span
-	rows := 0
-	for i, s := range sessions {
-		if i == 1 {
-			rows++
-		}
-		kv, err := b.NewKV(kernels.KVShape{Layers: 1, KVHeads: kvHeads, HeadDim: headDim, PositionsMax: 300})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if before := s[0]; before > 0 {
-			n := before * kvHeads * headDim
-			b.StoreKV(0, buffer(numbers(n)), buffer(numbers(n)), []kernels.Span{{KV: kv, Rows: before}})
-		}
-		spans = append(spans, kernels.Span{KV: kv, Row: rows, Rows: s[1], Position: s[0]})
-		rows += s[1]
-	}
-	cols := heads * headDim
-	weights, err := b.NewMatrix(quant.Q8_0, 24, cols, quant.Quantise(quant.Q8_0, numbers(24*cols)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	angles := make([]float32, rows*rotated)
-	for i := range rows * rotated / 2 {
-		angles[2*i], angles[2*i+1] = float32(math.Cos(float64(i))), float32(math.Sin(float64(i)))
-	}
-	q, k, v := buffer(numbers(rows*cols)), buffer(numbers(rows*kvHeads*headDim)), buffer(numbers(rows*kvHeads*headDim))
-	cosSin, out, y := buffer(angles), buffer(numbers(rows*cols)), buffer(numbers(rows*24))
-	b.RoPE(q, cosSin, heads, headDim, rotated, rows)
-	b.RoPE(k, cosSin, kvHeads, headDim, rotated, rows)
-	b.StoreKV(0, k, v, spans)
-	b.Attention(out, q, 0, heads, spans)
-	b.MatMul([]kernels.Buffer{y}, []kernels.Matrix{weights}, out, rows)
-	var all []float32
-	for _, from := range []kernels.Buffer{q, k, out, y} {
-		x := make([]float32, from.Len())
-		if err := b.Read(x, from, 0); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, x...)
-	}
-	return all
-}
-
-// TestSharedLaunches compares a pass in which operators share launches with the reference.
-func TestSharedLaunches(t *testing.T) {
-	d := cudatest.Load(t, cudatest.SM80, "seed=2")
-	decoding := [][2]int{{130, 1}, {0, 1}, {3, 1}, {257, 1}}
-	both := [][2]int{{130, 1}, {0, 1}, {100, 40}, {257, 1}}
-	for i, s := range [][2]int{{64, 64}, {128, 96}, {24, 24}, {80, 32}, {64, 64}} {
-		b, sessions := open(t, d, cuda.Options{}), decoding
-		if i > 2 {
-			sessions = both
-		}
-		got, want := pass(t, b, sessions, s[0], s[1]), pass(t, ref.New(), sessions, s[0], s[1])
-		differences := 0
-		for i := range got {
-			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-				if differences == 0 {
-					t.Errorf("%v, heads of %d, %d of it rotated: result %d is %v, want %v", sessions, s[0], s[1], i, got[i], want[i])
-				}
-				differences++
-			}
-		}
-		if differences > 0 {
-			t.Errorf("%d of %d results differ; %s", differences, len(got), d.Message())
-		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -35,6 +35,9 @@ func attentionCases() []Case {
 	add(heads{8, 2, 32}, 150, 150, plain)
 	add(heads{4, 4, 64}, 70, 70, plain)
 	add(heads{2, 2, 8}, 1100, 3, plain)
+	add(heads{64, 1, 2}, 2100, 2, plain) // many splits of many heads
+	add(heads{66, 1, 8}, 140, 20, plain) // a group of more heads than a tile of queries may have
+	add(heads{66, 1, 8}, 140, 1, ties)
 	return append(append(cases, sessionCases()...), expCase())
 }
 

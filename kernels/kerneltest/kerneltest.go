@@ -35,7 +35,7 @@ type Case struct {
 func Cases() []Case {
 	var cases []Case
 	for _, group := range [][]Case{embedCases(), normCases(), matMulCases(), codeCases(), ropeCases(), storeCases(), attentionCases(),
-		elementCases(), bufferCases(), modelCases(), copyCases(), variantCases(), reserveCases()} {
+		elementCases(), bufferCases(), modelCases(), copyCases(), variantCases(), passCases(), reserveCases()} {
 		cases = append(cases, group...)
 	}
 	return cases
