@@ -32,7 +32,7 @@ func Library(t testing.TB, level Level) string {
 	return path
 }
 
-// build compiles what is not in the cache. A lock keeps test programs that run at the same time from doing it twice.
+// build compiles what is not in the cache.
 func build(level Level) (string, error) {
 	compiler, err := findCompiler()
 	if err != nil {
@@ -44,14 +44,6 @@ func build(level Level) (string, error) {
 	}
 	b := builder{compiler: compiler, folder: filepath.Join(cache, "verbatim", "emulator"), level: level}
 	if err := os.MkdirAll(b.folder, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(b.folder, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
 	return b.library()
@@ -121,8 +113,20 @@ func (b *builder) object(file string) (string, error) {
 	return path, b.produce(path, append(b.flags(), "-x", "c++", "-c", file, "-o", "OUTPUT"))
 }
 
-// produce runs the compiler unless its output is there; nobody ever sees half of it.
+// produce runs the compiler unless its output is there; nobody ever sees half of it. A lock keeps test programs that run at the
+// same time from doing it twice.
 func (b *builder) produce(path string, args []string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
