@@ -124,7 +124,7 @@ type Unit struct {
 	clock     uint64 // counts uses, for the order of eviction
 	metas     map[ao.ID]ao.Process
 	adopted   map[ao.ID]checkpoint.Published
-	modules   modules
+	modules   map[ao.ID]*loading
 }
 
 // New makes a unit.
@@ -133,7 +133,7 @@ func New(config Config) *Unit {
 	return &Unit{
 		config: config, running: running, stop: stop,
 		evaluations: make(slots, config.EvaluationsMax), dryRuns: make(slots, config.EvaluationsMax),
-		processes: map[ao.ID]*process{}, metas: map[ao.ID]ao.Process{}, adopted: map[ao.ID]checkpoint.Published{}, answers: newAnswers(), modules: modules{loaded: map[ao.ID]*module{}},
+		processes: map[ao.ID]*process{}, metas: map[ao.ID]ao.Process{}, adopted: map[ao.ID]checkpoint.Published{}, answers: newAnswers(), modules: map[ao.ID]*loading{},
 	}
 }
 

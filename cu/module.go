@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/eval"
@@ -17,19 +16,44 @@ type module struct {
 	wasm     []byte
 }
 
-// modules keeps modules compiled. There are few of them, and most processes share one.
-type modules struct {
-	loading sync.Mutex // one at a time: compiling takes a whole machine's memory bandwidth anyway
-	loaded  map[ao.ID]*module
+// loading is a module that somebody gets ready; the others wait for that one only.
+type loading struct {
+	done   chan struct{}
+	module *module
+	err    error
 }
 
-// module gives a module, compiled once.
+// module gives a module, compiled once. There are few of them, and most processes share one: all are kept.
 func (u *Unit) module(ctx context.Context, id ao.ID) (*module, error) {
-	u.modules.loading.Lock()
-	defer u.modules.loading.Unlock()
-	if m := u.modules.loaded[id]; m != nil {
-		return m, nil
+	u.mu.Lock()
+	l := u.modules[id]
+	if l == nil {
+		l = &loading{done: make(chan struct{})}
+		u.modules[id] = l
+		u.mu.Unlock()
+		u.loadModule(ctx, id, l)
+	} else {
+		u.mu.Unlock()
 	}
+	select {
+	case <-l.done:
+		return l.module, l.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// loadModule gets a module ready. One that could not be had is forgotten, and may be had later.
+func (u *Unit) loadModule(ctx context.Context, id ao.ID, l *loading) {
+	defer close(l.done)
+	if l.module, l.err = u.compile(ctx, id); l.err != nil {
+		u.mu.Lock()
+		delete(u.modules, id)
+		u.mu.Unlock()
+	}
+}
+
+func (u *Unit) compile(ctx context.Context, id ao.ID) (*module, error) {
 	meta, wasm, err := u.config.Archive.Module(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("fetch module %s: %w", id, upstream(err))
@@ -41,7 +65,5 @@ func (u *Unit) module(ctx context.Context, id ao.ID) (*module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", id, err)
 	}
-	m := &module{meta: meta, compiled: compiled, wasm: wasm}
-	u.modules.loaded[id] = m
-	return m, nil
+	return &module{meta: meta, compiled: compiled, wasm: wasm}, nil
 }
