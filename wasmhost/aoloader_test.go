@@ -140,7 +140,7 @@ func (c comparison) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	reference := exec.CommandContext(ctx, node, "--experimental-wasm-memory64", "--no-warnings", "evaluate.mjs", path, string(c.format),
 		file, "env.json", c.mode)

@@ -63,7 +63,43 @@ const all = [
   values('crypto.digest.sha2_512("hello").asHex(), crypto.digest.keccak256("hello").asHex()', 'local crypto = require(".crypto")'),
   evaluate('error({ code = "table error" })'),
   message(other, { Type: 'Message', Action: 'Eval' }, 'return "not allowed"'),
-  values('debug.traceback("here"), select("#", table.unpack({}, 1, 100))')
+  values('debug.traceback("here"), select("#", table.unpack({}, 1, 100))'),
+  // Stacks: of Lua, of C, of coroutines, of patterns.
+  evaluate('local function f() return f() + 1 end return f()'),
+  values('depth, ok, err', 'local depth = 0 local function nest() depth = depth + 1 local ok, e = coroutine.resume(coroutine.create(nest)) if not ok then error(e, 0) end end local ok, err = pcall(nest)'),
+  values('pcall(string.gsub, ("a"):rep(2000), ".-b", ""), pcall(string.find, ("a"):rep(250000), (".-"):rep(3) .. "$")'),
+  values('pcall(load, ("return " .. ("("):rep(300) .. "1" .. (")"):rep(300)))'),
+  values('pcall(string.gsub, ("x"):rep(250), ("(x)"):rep(40), "%1")'),
+  values('select("#", pcall(error)), pcall(error, nil), pcall(error, setmetatable({}, { __tostring = function () return "shown" end }))'),
+  // Orders and hashes.
+  values('table.concat(t, " ", 1, 30), n', 'local t, n = {}, 0 for i = 1, 3000 do t[i] = (i * 7919) % 3001 end table.sort(t, function (a, b) n = n + 1 return a % 100 < b % 100 or a % 100 == b % 100 and a < b end)'),
+  values('pcall(table.sort, { 3, 1, 2, 5, 4, 9, 8, 7, 6, 10, 12, 11 }, function (a, b) return true end)'),
+  values('table.concat(k, " ")', 'local t, k = {}, {} for i = 1, 200 do t[{}] = i t["key" .. i] = i t[i * 1.5] = i t[i % 7 == 0] = i end for _, v in pairs(t) do k[#k + 1] = v end'),
+  values('table.concat(k, " ")', 'local t, k = {}, {} for i = 1, 300 do t["k" .. i] = i end for i = 1, 300, 3 do t["k" .. i] = nil end for i = 1, 50 do t[-i] = i end for name in next, t do k[#k + 1] = tostring(name) end'),
+  // Text.
+  values('string.pack("<i4 z s2 d", -7, "zero", "counted", 1.5):byte(1, -1)'),
+  values('("%5d|%-5d|%+d|%#x|%o|%c|%10.3s|%%"):format(42, 42, 42, 255, 8, 65, "abcdef"), ("x"):byte(), ("key = value"):match("^(%w+)%s*=%s*(%w+)$"), ("a,b,,c"):find(",", 1, true)'),
+  values('tostring(2^63), math.tointeger(3.0), 1e308 * 10, -1e308 * 10, 5 % -3, -5 % 3, 5.5 % -2, 7 // 0.0, pcall(function () return 7 // 0 end), 1 << 63, 1 << 64, -1 >> 1, 3 | 4, "10" + 5, 10 .. 20'),
+  values('tonumber("0x1p4"), tonumber("1e1"), tonumber("  12  "), tonumber("z", 36), tonumber("8", 8), tostring(-0.0), 0x7fffffffffffffff + 1, math.ult(1, -1), string.format("%.17g", 0.1)'),
+  values('math.fmod(-5, 3), math.sqrt(2), math.log(10), math.log(8, 2), math.cos(1e6), math.tan(1), math.asin(2), math.exp(710), 10^-320, math.modf(-3.7)'),
+  values('utf8.len("\u{10FFFF}é漢"), utf8.codepoint("é漢", 1, -1), pcall(utf8.codepoint, "\xff"), #utf8.charpattern'),
+  // Time.
+  values('os.date("!%a %b %e %H:%M:%S %Y", 0), os.date("%V %G %g %u", 1104537600), os.date("%j %U %W", 1735603200), os.time({ year = 1970, month = 1, day = 1, hour = 0 }), os.time({ year = 2100, month = 14, day = -3, hour = 25, min = 61 })'),
+  values('pcall(os.date, "%Ez", 1), pcall(os.date, "%Q"), pcall(os.time, { year = 2024 }), os.difftime(5, 3)'),
+  // What aos itself does.
+  evaluate('Handlers.prepend("first", function (m) return m.Action == "Order" end, function (m) order = (order or "") .. "1" end) Handlers.add("bad", { Action = "Bad" }, function (m) error("handler failed on " .. m.Data) end) return "ok"'),
+  message(other, { Type: 'Message', Action: 'Bad' }, 'this'),
+  message(other, { Type: 'Message', Action: 'Order' }, ''),
+  message(other, { Type: 'Message', Action: 'Ping', 'X-Reference': '7', Reference: '7' }, 'x'.repeat(50000)),
+  evaluate('return order'),
+  evaluate(`for i = 1, 20 do Send({ Target = "${other}", Action = "Number", Data = tostring(i), Tags = { Index = tostring(i) } }) end return ao.id`),
+  evaluate('Handlers.remove("ping") return #Handlers.list'),
+  evaluate('local t = setmetatable({}, { __index = function (_, k) return k .. "!" end, __call = function (_, a) return a * 2 end, __close = nil, __len = function () return 99 end, __concat = function () return "joined" end }) return t.x .. t(21) .. #t .. (t .. "")'),
+  evaluate('local total = 0 for round = 1, 60 do local t = {} for i = 1, 2000 do t[i] = { i, tostring(i) } end total = total + #t[#t][2] end collectgarbage() return total'),
+  evaluate('return Inbox[1].Data, #Inbox'),
+  message(owner, { Type: 'Message', Action: 'Eval' }, 'return "' + 'é漢🙂'.repeat(3000) + '"'),
+  evaluate('\0'),
+  evaluate('')
 ]
 const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'inc', 'Memory', 'inc', 'loop for ever', 'inc', 'Assignment', 'echo']
   .map((action, i) => message(owner, { Type: 'Message', Action: action }, `data ${i}: é 漢字 🙂 ${'x'.repeat(i * 997)}`))
