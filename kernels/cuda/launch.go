@@ -48,8 +48,7 @@ type command struct {
 func launch[A any](b *Backend, k *kernel, grid [3]int, threads, sharedBytes int, args A) {
 	size := int(unsafe.Sizeof(args))
 	if k.module == nil {
-		b.fail(fmt.Errorf("kernel %s: none for %s", k.name, b.info.Level))
-		return
+		panic(fmt.Sprintf("cuda: internal error: kernel %s: none for %s", k.name, b.info.Level))
 	}
 	if size != k.argBytes || size%8 != 0 {
 		panic(fmt.Sprintf("cuda: internal error: kernel %s takes %d bytes of arguments, not %d", k.name, k.argBytes, size))

@@ -24,7 +24,7 @@ type module struct {
 // finder looks kernels up by the names of their entry points.
 type finder map[string]*kernel
 
-// find gives a kernel. One that is in no text for this card fails when it is launched.
+// find gives a kernel. To launch one that no text for this card has is a bug.
 func (f finder) find(name string) *kernel {
 	if k := f[name]; k != nil {
 		return k

@@ -11,6 +11,9 @@ import (
 // reserveBytes of a card are left to other programs when no budget was given.
 const reserveBytes = 512 << 20
 
+// archMin is the oldest card that the kernels are compiled for.
+const archMin = 70
+
 // newBackend takes a card's primary context, which other backends of this program share, and loads the kernels.
 func newBackend(d driver, o Options) (*Backend, error) {
 	b := &Backend{driver: d, memory: memory{sizes: map[uint64]int64{}}}
@@ -49,6 +52,9 @@ func (b *Backend) openDevice(ordinal int) error {
 		arch:            10*values[attributeMajor] + values[attributeMinor],
 		multiprocessors: values[attributeMultiprocessors],
 		sharedBytesMax:  values[attributeSharedBytesMax],
+	}
+	if b.limits.arch < archMin {
+		return fmt.Errorf("card %d, %s, is sm_%d; sm_%d (Volta) or later is needed", ordinal, name, b.limits.arch, archMin)
 	}
 	b.info = kernels.Info{Name: "cuda", Level: fmt.Sprintf("sm_%d", b.limits.arch), Device: name}
 	b.context, err = d.retain(b.device)

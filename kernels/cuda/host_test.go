@@ -1,0 +1,226 @@
+package cuda_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"verbatim/kernels"
+	"verbatim/kernels/cuda"
+	"verbatim/kernels/cuda/cudatest"
+)
+
+// What a machine may lack: each has a line that says it.
+func TestNoDriver(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	for _, c := range []struct {
+		what, library, settings string
+		device                  int
+		is                      error
+		text                    string
+	}{
+		{"no driver", "libcuda-that-nobody-has.so.1", "", 0, cuda.ErrNoDriver, "no NVIDIA driver on this machine (libcuda-that-nobody-has.so.1: "},
+		{"another library", "libm.so.6", "", 0, cuda.ErrOldDriver, "too old, 520 (CUDA 11.8) or later is needed: it has no cuInit"},
+		{"an old driver", d.Path, "driver=11040", 0, cuda.ErrOldDriver, "it is for CUDA 11.4"},
+		{"no card", d.Path, "devices=0", 0, nil, "cuInit: CUDA_ERROR_NO_DEVICE (100): the driver finds no card"},
+		{"another card", d.Path, "devices=2", 2, nil, "card 2: this machine has 2"},
+		{"an old card", d.Path, "level=61", 0, nil, "is sm_61; sm_70 (Volta) or later is needed"},
+		{"a card that is taken", d.Path, "fail=cuDevicePrimaryCtxRetain:1:46", 0, nil, "CUDA_ERROR_DEVICE_UNAVAILABLE (46): another program has the card for itself"},
+		{"an update without a restart", d.Path, "fail=cuInit:1:803", 0, nil, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803): the driver's library and its kernel module are of different versions"},
+		{"an unknown code", d.Path, "fail=cuInit:1:4711", 0, nil, "cuInit: an error that the driver has no name for (4711)"},
+	} {
+		d.Configure(c.settings)
+		b, err := cuda.New(cuda.Options{Library: c.library, Device: c.device})
+		if err == nil {
+			b.Close()
+			t.Errorf("%s: no error", c.what)
+			continue
+		}
+		if c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: got %q, want it to say %q", c.what, err, c.text)
+		}
+		if r := d.Report(); r.Live != 0 || r.Leaked != 0 {
+			t.Errorf("%s: %d live, %d leaked objects", c.what, r.Live, r.Leaked)
+		}
+	}
+}
+
+func numbers(n, from int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(from + i)
+	}
+	return x
+}
+
+// Buffers that are longer than what copies pass through.
+func TestLongCopies(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	b := open(t, d, cuda.Options{})
+	defer b.Close()
+	want := numbers(3<<20+5, 1)
+	x, err := b.NewBuffer(len(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Write(x, want)
+	got := make([]float32, len(want)-3)
+	if err := b.Read(got, x, 3); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want[3:]) {
+		t.Error("a long buffer came back as another")
+	}
+}
+
+// A list of operators becomes a graph when it comes again, and is another one as soon as anything in it differs.
+func TestGraphs(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "seed=3")
+	b := open(t, d, cuda.Options{})
+	var x [2]kernels.Buffer
+	for i := range x {
+		var err error
+		if x[i], err = b.NewBuffer(1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass := func(elements int) {
+		t.Helper()
+		b.Write(x[0], numbers(1000, 0))
+		b.Write(x[1], numbers(1000, 1))
+		for range 12 {
+			b.Add(x[0], x[1], elements)
+		}
+		got := make([]float32, 1000)
+		if err := b.Read(got, x[0], 0); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			want := float32(i)
+			if i < elements {
+				want += 12 * float32(i+1)
+			}
+			if got[i] != want {
+				t.Fatalf("%d elements: element %d is %g, want %g", elements, i, got[i], want)
+			}
+		}
+	}
+	launched := func() int { return d.Report().GraphLaunches }
+	pass(7) // together with the zeros of new buffers
+	pass(1000)
+	if n := launched(); n != 0 {
+		t.Errorf("%d graphs for a list that came once", n)
+	}
+	for range 3 {
+		pass(1000)
+	}
+	if n := launched(); n != 3 {
+		t.Errorf("a list that came three times more was %d times a graph", n)
+	}
+	for elements := range 100 { // more than are kept
+		pass(elements + 1)
+	}
+	if n := launched(); n != 3 {
+		t.Errorf("lists that came once were %d times graphs", n-3)
+	}
+	pass(99)
+	pass(1000)
+	if n := launched(); n != 4 {
+		t.Errorf("one list is remembered and one forgotten: %d graphs, want 1", n-3)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := d.Report(); r.Live != 0 || r.Leaked != 0 {
+		t.Errorf("after Close %d live, %d leaked objects", r.Live, r.Leaked)
+	}
+}
+
+// The budget is kept, want of memory is an error of the call that wants it, and what was closed says so.
+func TestBudget(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	b := open(t, d, cuda.Options{MemoryBytes: 1 << 20})
+	x, err := b.NewBuffer(100000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.NewBuffer(200000); !errors.Is(err, kernels.ErrMemory) {
+		t.Errorf("a buffer beyond the budget: got %v, want an error that wraps %v", err, kernels.ErrMemory)
+	}
+	if _, err := b.NewBuffer(-1); err == nil {
+		t.Error("a buffer of -1 elements")
+	}
+	b.Write(x, []float32{5})
+	got := make([]float32, 1)
+	if err := b.Read(got, x, 0); err != nil || got[0] != 5 {
+		t.Errorf("after want of memory: %v, %v", got, err)
+	}
+	if err := errors.Join(b.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := b.Read(got, x, 0); !errors.Is(err, cuda.ErrClosed) {
+		t.Errorf("after Close: got %v, want %v", err, cuda.ErrClosed)
+	}
+}
+
+// After an error that leaves the card in doubt, every call says what happened first.
+func TestStopped(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "fail=cuStreamSynchronize:1:214")
+	b := open(t, d, cuda.Options{})
+	x, err := b.NewBuffer(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const told = "cuStreamSynchronize: CUDA_ERROR_ECC_UNCORRECTABLE (214): the card's memory or link has an error that cannot be corrected"
+	for i := range 3 {
+		b.Add(x, x, 10)
+		if err := b.Read(make([]float32, 1), x, 0); err == nil || !strings.Contains(err.Error(), told) || i > 0 && !errors.Is(err, cuda.ErrStopped) {
+			t.Errorf("read %d: got %v, want it to say %q", i, err, told)
+		}
+	}
+	if _, err := b.NewBuffer(1); !errors.Is(err, cuda.ErrStopped) {
+		t.Errorf("a new buffer: got %v, want %v", err, cuda.ErrStopped)
+	}
+	if !errors.Is(b.Err(), cuda.ErrStopped) {
+		t.Errorf("Err: %v, want %v", b.Err(), cuda.ErrStopped)
+	}
+	b.Close()
+	if r := d.Report(); r.Live != 0 {
+		t.Errorf("after Close %d live objects", r.Live)
+	}
+	again := open(t, d, cuda.Options{})
+	defer again.Close()
+	if _, err := again.NewBuffer(10); err != nil {
+		t.Errorf("a new backend after a failure: %v", err)
+	}
+}
+
+// Kernels are timed one by one on demand.
+func TestProfile(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	b := open(t, d, cuda.Options{})
+	defer b.Close()
+	x, err := b.NewBuffer(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Profile(true)
+	for range 3 {
+		for range 5 {
+			b.Add(x, x, 100)
+		}
+		if err := b.Read(make([]float32, 1), x, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Profile(false)
+	times := b.KernelTimes()
+	if len(times) != 1 || times[0].Launches != 15 || times[0].Seconds <= 0 {
+		t.Errorf("got %+v, want 15 launches of one kernel", times)
+	}
+	if fmt.Sprint(times) != fmt.Sprint(b.KernelTimes()) {
+		t.Error("times changed while nothing was measured")
+	}
+}
