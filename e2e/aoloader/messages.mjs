@@ -99,7 +99,13 @@ const all = [
   evaluate('return Inbox[1].Data, #Inbox'),
   message(owner, { Type: 'Message', Action: 'Eval' }, 'return "' + 'é漢🙂'.repeat(3000) + '"'),
   evaluate('\0'),
-  evaluate('')
+  evaluate(''),
+  // Memory that runs out: caught, not caught, and life afterwards. Last, because memory never shrinks.
+  values('pcall(fill)', 'local function fill() local t = {} while true do t[#t + 1] = ("x"):rep(4000000) .. #t end end'),
+  evaluate('local t = {} while true do t[#t + 1] = ("y"):rep(8000000) .. #t end'),
+  evaluate('collectgarbage() return count'),
+  values('pcall(string.rep, "x", 1 << 40)'),
+  evaluate('return #("x"):rep(2000000000)')
 ]
 const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'inc', 'Memory', 'inc', 'loop for ever', 'inc', 'Assignment', 'echo']
   .map((action, i) => message(owner, { Type: 'Message', Action: action }, `data ${i}: é 漢字 🙂 ${'x'.repeat(i * 997)}`))
