@@ -28,6 +28,7 @@ type servingOptions struct {
 	owners        []string
 	publishSteps  int64
 	trusted       []string // owners of checkpoints
+	gateways      []string // asked where the first has no answer
 }
 
 func (o *servingOptions) flags(f *pflag.FlagSet) {
@@ -40,6 +41,7 @@ func (o *servingOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow-process", nil, "serve these processes and no other; may be repeated")
 	f.StringSliceVar(&o.deny, "deny-process", nil, "do not serve these processes; may be repeated")
 	f.StringSliceVar(&o.owners, "allow-owner", nil, "serve processes of these owners and no other; may be repeated")
+	f.StringSliceVar(&o.gateways, "fallback-gateway", nil, "a gateway to ask where the one before has no answer; may be repeated")
 	f.Int64Var(&o.publishSteps, "publish-checkpoints", 0, "publish a checkpoint of a process after so many messages, at most one in half an hour; 0 never does")
 	f.StringSliceVar(&o.trusted, "trust-checkpoints", nil, "begin unknown processes from checkpoints that this address published; may be repeated")
 }

@@ -108,7 +108,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err := u.openLog(o); err != nil {
 		return u, err
 	}
-	client, err := arweave.New(arweave.Options{Gateway: o.network.gateway, CacheFolder: filepath.Join(o.network.data, "items")})
+	client, err := arweave.New(arweave.Options{Gateway: o.network.gateway, Fallbacks: o.serving.gateways, CacheFolder: filepath.Join(o.network.data, "items")})
 	if err != nil {
 		return u, err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
+	"time"
 
 	"verbatim/cu"
 	"verbatim/cu/ao"
@@ -21,12 +23,21 @@ type schedulers struct {
 	archive *arweave.Client
 
 	mu      sync.Mutex
-	located map[string]*scheduler.Client // by scheduler address
-	of      map[ao.ID]*scheduler.Client  // by process
+	located map[string]location // by scheduler address
+	of      map[ao.ID]string    // scheduler address, by process
 }
 
+// location is a scheduler that was found, and when it must be looked for again.
+type location struct {
+	client *scheduler.Client
+	until  time.Time
+}
+
+// ttlDefault is for how long a Scheduler-Location is believed that does not say.
+const ttlDefault = time.Hour
+
 func newSchedulers(url string, archive *arweave.Client) (*schedulers, error) {
-	s := &schedulers{archive: archive, located: map[string]*scheduler.Client{}, of: map[ao.ID]*scheduler.Client{}}
+	s := &schedulers{archive: archive, located: map[string]location{}, of: map[ao.ID]string{}}
 	if url == "" {
 		return s, nil
 	}
@@ -41,17 +52,16 @@ func (s *schedulers) client(ctx context.Context, process ao.ID) (*scheduler.Clie
 		return s.fixed, nil
 	}
 	s.mu.Lock()
-	known := s.of[process]
+	address := s.of[process]
 	s.mu.Unlock()
-	if known != nil {
-		return known, nil
+	if address != "" {
+		return s.locate(ctx, address)
 	}
 	item, err := s.archive.Fetch(ctx, process)
 	if err != nil {
 		return nil, fmt.Errorf("find the scheduler of process %s: %w", process, err)
 	}
-	address := item.Tags.Get("Scheduler")
-	if address == "" {
+	if address = item.Tags.Get("Scheduler"); address == "" {
 		return nil, fmt.Errorf("find the scheduler of process %s: it has no tag Scheduler: %w", process, cu.ErrNotFound)
 	}
 	client, err := s.locate(ctx, address)
@@ -60,28 +70,37 @@ func (s *schedulers) client(ctx context.Context, process ao.ID) (*scheduler.Clie
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.of[process] = client
+	s.of[process] = address
 	return client, nil
 }
 
+// locate gives the scheduler with an address. One whose record has run out is used on while no newer record can be had.
 func (s *schedulers) locate(ctx context.Context, address string) (*scheduler.Client, error) {
 	s.mu.Lock()
 	known := s.located[address]
 	s.mu.Unlock()
-	if known != nil {
-		return known, nil
+	if known.client != nil && time.Now().Before(known.until) {
+		return known.client, nil
 	}
-	url, err := s.archive.Locate(ctx, address)
-	if err != nil {
-		return nil, fmt.Errorf("locate scheduler %s: %w", address, err)
+	found, err := s.archive.Locate(ctx, address)
+	if err != nil && known.client != nil {
+		return known.client, nil
 	}
-	client, err := scheduler.New(url)
 	if err != nil {
 		return nil, err
 	}
+	if found.TTL == 0 {
+		found.TTL = ttlDefault
+	}
+	client := known.client
+	if client == nil || client.URL() != strings.TrimRight(found.URL, "/") {
+		if client, err = scheduler.New(found.URL); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.located[address] = client
+	s.located[address] = location{client, time.Now().Add(found.TTL)}
 	return client, nil
 }
 

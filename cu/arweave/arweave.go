@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/dataitem"
@@ -43,16 +44,18 @@ var (
 
 // Options say where to fetch and upload.
 type Options struct {
-	Gateway     string // base URL, for example https://arweave.net
-	Uploader    string // base URL, for example https://up.arweave.net; "": the gateway's
-	CacheFolder string // "": keep nothing
+	Gateway     string   // base URL, for example https://arweave.net
+	Fallbacks   []string // base URLs of gateways that are asked where the one before has no answer
+	Uploader    string   // base URL, for example https://up.arweave.net; "": the gateway's
+	CacheFolder string   // "": keep nothing
 }
 
-// Client talks to one gateway and one uploader. It is safe for concurrent use.
+// Client talks to gateways and one uploader. It is safe for concurrent use.
 type Client struct {
-	gateway, uploader string
-	cache             cache
-	fetch             *fetch.Client
+	gateways []string // in the order in which they are asked
+	uploader string
+	cache    cache
+	fetch    *fetch.Client
 }
 
 // New gives a client. It makes the cache folder if need be.
@@ -60,7 +63,8 @@ func New(options Options) (*Client, error) {
 	if options.Uploader == "" {
 		options.Uploader = options.Gateway
 	}
-	for _, base := range [...]string{options.Gateway, options.Uploader} {
+	gateways := append([]string{options.Gateway}, options.Fallbacks...)
+	for _, base := range append(gateways[:len(gateways):len(gateways)], options.Uploader) {
 		if parsed, err := url.Parse(base); err != nil || parsed.Scheme == "" || parsed.Host == "" {
 			return nil, fmt.Errorf("gateway or uploader URL %q: want http://host:port", base)
 		}
@@ -69,7 +73,10 @@ func New(options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{strings.TrimRight(options.Gateway, "/"), strings.TrimRight(options.Uploader, "/"), cache, fetch.New()}, nil
+	for i, gateway := range gateways {
+		gateways[i] = strings.TrimRight(gateway, "/")
+	}
+	return &Client{gateways, strings.TrimRight(options.Uploader, "/"), cache, fetch.New()}, nil
 }
 
 // Fetched is an item as a gateway gave it.
@@ -186,8 +193,17 @@ func (c *Client) Upload(ctx context.Context, item *dataitem.Item) error {
 	return nil
 }
 
-// Locate asks the index where the scheduler with an address is: the Url of its newest Scheduler-Location record.
-func (c *Client) Locate(ctx context.Context, scheduler string) (string, error) {
+// Location is where a scheduler says that it is, and for how long it may be believed.
+type Location struct {
+	URL string
+	TTL time.Duration // 0: it does not say
+}
+
+// ttlMax is the longest time for which a location is believed, in milliseconds: ten years, so that it does not overflow.
+const ttlMax = 10 * 365 * 24 * 3600 * 1000
+
+// Locate asks the index where the scheduler with an address is: its newest Scheduler-Location record.
+func (c *Client) Locate(ctx context.Context, scheduler string) (Location, error) {
 	const query = `query ($owners: [String!]!) {
   transactions(owners: $owners, first: 1, sort: HEIGHT_DESC, tags: [
     {name: "Data-Protocol", values: ["ao"]}, {name: "Type", values: ["Scheduler-Location"]}
@@ -199,14 +215,17 @@ func (c *Client) Locate(ctx context.Context, scheduler string) (string, error) {
 		}
 	}
 	if err := c.query(ctx, query, map[string]any{"owners": []string{scheduler}}, &answer); err != nil {
-		return "", fmt.Errorf("locate scheduler %s: %w", scheduler, err)
+		return Location{}, fmt.Errorf("locate scheduler %s: %w", scheduler, err)
 	}
 	if edges := answer.Transactions.Edges; len(edges) > 0 {
-		if found := edges[0].Node.Tags.Get("Url"); found != "" {
-			return found, nil
+		tags := edges[0].Node.Tags
+		// A time that cannot be read is one that is not said.
+		milliseconds, _ := ao.ParseInt("Time-To-Live", tags.Get("Time-To-Live"))
+		if found := tags.Get("Url"); found != "" {
+			return Location{found, time.Duration(min(milliseconds, ttlMax)) * time.Millisecond}, nil
 		}
 	}
-	return "", fmt.Errorf("locate scheduler %s: %w: no Scheduler-Location with a Url", scheduler, ErrNotFound)
+	return Location{}, fmt.Errorf("locate scheduler %s: %w: no Scheduler-Location with a Url", scheduler, ErrNotFound)
 }
 
 // Listed is an item as a gateway's index shows it. Nothing of it is verified.
@@ -304,9 +323,29 @@ func (c *Client) BlockHeight(ctx context.Context) (int64, error) {
 	return height, nil
 }
 
-func (c *Client) get(ctx context.Context, path string, bytesMax int64) ([]byte, error) {
-	body, err := c.fetch.Bytes(ctx, fetch.Request{Method: http.MethodGet, URL: c.gateway + path, BytesMax: bytesMax})
+func (c *Client) get(ctx context.Context, path string, bytesMax int64) (body []byte, err error) {
+	err = c.each(ctx, func(gateway string) (err error) {
+		body, err = c.fetch.Bytes(ctx, fetch.Request{Method: http.MethodGet, URL: gateway + path, BytesMax: bytesMax})
+		return err
+	})
 	return body, notFound(err)
+}
+
+// each asks one gateway after the other until one has an answer. If none has, the first one's error counts, unless that only
+// says that it does not have it and another could not be asked.
+func (c *Client) each(ctx context.Context, ask func(gateway string) error) error {
+	var first error
+	for _, gateway := range c.gateways {
+		err := ask(gateway)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		absent := func(err error) bool { return fetch.NotFound(err) || errors.Is(err, ErrNotFound) }
+		if first == nil || (absent(first) && !absent(err)) {
+			first = err
+		}
+	}
+	return first
 }
 
 // notFound adds ErrNotFound to an error that says so.
@@ -322,11 +361,15 @@ func (c *Client) query(ctx context.Context, query string, variables map[string]a
 	if err != nil {
 		return err
 	}
+	return notFound(c.each(ctx, func(gateway string) error { return c.queryOne(ctx, gateway, body, into) }))
+}
+
+func (c *Client) queryOne(ctx context.Context, gateway string, body []byte, into any) error {
 	answer, err := c.fetch.Bytes(ctx, fetch.Request{
-		Method: http.MethodPost, URL: c.gateway + "/graphql", Body: body, ContentType: "application/json", BytesMax: indexBytesMax,
+		Method: http.MethodPost, URL: gateway + "/graphql", Body: body, ContentType: "application/json", BytesMax: indexBytesMax,
 	})
 	if err != nil {
-		return notFound(err)
+		return err
 	}
 	var envelope struct {
 		Data   json.RawMessage

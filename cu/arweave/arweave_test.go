@@ -218,7 +218,7 @@ func TestCache(t *testing.T) {
 
 func TestLocate(t *testing.T) {
 	_, client, item := setUp(t, false, "")
-	if found, err := client.Locate(t.Context(), item.Address()); err != nil || found != "http://su" {
+	if found, err := client.Locate(t.Context(), item.Address()); err != nil || found.URL != "http://su" {
 		t.Errorf("%q, %v", found, err)
 	}
 	if _, err := client.Locate(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
@@ -239,6 +239,33 @@ func TestMessage(t *testing.T) {
 	} {
 		if got := string(item.Message(strings.Split(exclude, ",")).AppendJSON(nil)); got != want {
 			t.Errorf("without %q:\n got %s\nwant %s", exclude, got, want)
+		}
+	}
+}
+
+// What the first gateway does not have, the next may have, whichever way items are fetched.
+func TestFallback(t *testing.T) {
+	for _, hasItems := range []bool{true, false} {
+		_, _, item := setUp(t, hasItems, "")
+		other, client, _ := setUp(t, hasItems, "")
+		other.items = map[ao.ID]*dataitem.Item{}
+		if _, err := client.Fetch(t.Context(), item.ID()); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("items %v: %v", hasItems, err)
+		}
+		_, has, _ := setUp(t, hasItems, "")
+		both, err := New(Options{Gateway: client.gateways[0], Fallbacks: has.gateways})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := both.Fetch(t.Context(), item.ID()); err != nil || !got.Verified || !bytes.Equal(got.Data, item.Data) {
+			t.Errorf("items %v: %+v, %v", hasItems, got.ID, err)
+		}
+		if _, err := both.Fetch(t.Context(), ao.ID{1}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("items %v: what nobody has: %v", hasItems, err)
+		}
+		path := t.TempDir() + "/file"
+		if file, err := both.FetchFile(t.Context(), item.ID(), path); err != nil || !file.Verified {
+			t.Errorf("items %v: to a file: %v", hasItems, err)
 		}
 	}
 }

@@ -114,7 +114,11 @@ func (c *Client) assembleFile(ctx context.Context, id ao.ID, to *os.File) (file 
 
 // stream gives the body of an answer to use, each attempt with an empty file.
 func (c *Client) stream(ctx context.Context, path string, to *os.File, use func(*bufio.Reader) error) error {
-	return notFound(c.fetch.Stream(ctx, fetch.Request{Method: http.MethodGet, URL: c.gateway + path}, func(answer *http.Response) error {
+	return notFound(c.each(ctx, func(gateway string) error { return c.streamOne(ctx, gateway+path, to, use) }))
+}
+
+func (c *Client) streamOne(ctx context.Context, address string, to *os.File, use func(*bufio.Reader) error) error {
+	return c.fetch.Stream(ctx, fetch.Request{Method: http.MethodGet, URL: address}, func(answer *http.Response) error {
 		if err := to.Truncate(0); err != nil {
 			return err
 		}
@@ -130,7 +134,7 @@ func (c *Client) stream(ctx context.Context, path string, to *os.File, use func(
 			err = fmt.Errorf("%w: more than %d bytes", fetch.ErrTooLarge, int64(FileBytesMax))
 		}
 		return err
-	}))
+	})
 }
 
 // cache keeps verified items, each in a file named by its id. What is damaged there is fetched again.

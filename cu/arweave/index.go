@@ -3,6 +3,7 @@ package arweave
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 
 	"verbatim/cu/ao"
@@ -26,20 +27,29 @@ func (c *Client) entry(ctx context.Context, id ao.ID) (indexEntry, error) {
 	const query = `query ($ids: [ID!]!) {
   transactions(ids: $ids) { edges { node { id signature anchor recipient owner { address key } tags { name value } } } }
 }`
-	var answer struct {
-		Transactions struct {
-			Edges []struct{ Node indexEntry }
-		}
-	}
-	if err := c.query(ctx, query, map[string]any{"ids": []string{id.String()}}, &answer); err != nil {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": map[string]any{"ids": []string{id.String()}}})
+	if err != nil {
 		return indexEntry{}, err
 	}
-	for _, edge := range answer.Transactions.Edges {
-		if edge.Node.ID == id.String() {
-			return edge.Node, nil
+	var found indexEntry
+	err = c.each(ctx, func(gateway string) error {
+		var answer struct {
+			Transactions struct {
+				Edges []struct{ Node indexEntry }
+			}
 		}
-	}
-	return indexEntry{}, fmt.Errorf("%w: not in its index", ErrNotFound)
+		if err := c.queryOne(ctx, gateway, body, &answer); err != nil {
+			return err
+		}
+		for _, edge := range answer.Transactions.Edges {
+			if edge.Node.ID == id.String() {
+				found = edge.Node
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: not in its index", ErrNotFound)
+	})
+	return found, notFound(err)
 }
 
 // candidates gives the items without data that this entry may describe. The index does not say how an item is signed, nor

@@ -480,7 +480,7 @@ func TestGateway(t *testing.T) {
 	if got, err := client.Fetch(t.Context(), id); err != nil || !got.Verified || string(got.Data) != "0123456789" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if found, err := client.Locate(t.Context(), network.SUAddress()); err != nil || found != urls.SU {
+	if found, err := client.Locate(t.Context(), network.SUAddress()); err != nil || found.URL != urls.SU || found.TTL != time.Hour {
 		t.Errorf("the scheduler is at %q, %v; want %s", found, err, urls.SU)
 	}
 	items := []*dataitem.Item{}
