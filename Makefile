@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate models e2e determinism clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate models e2e determinism gpu-kit gpu-check deploy-check clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -66,6 +66,21 @@ e2e: build ## other people's software against ours (needs node, npm; arm64 runs 
 
 determinism: models ## fifty prompts of a real model at every level, thread count and batch: one digest each
 	$(BIN)/verbatim bench determinism --model $(SMOLLM)
+
+KIT := $(BIN)/gpu-kit
+gpu-kit: build ## one folder (below 60 MiB) that checks and measures the NVIDIA cards of any x86-64 machine: KIT/check.sh
+	@mkdir -p $(KIT)
+	cp $(BIN)/verbatim bench/gpu-check.sh $(KIT)/
+	mv $(KIT)/gpu-check.sh $(KIT)/check.sh
+	$(GO) test -c -trimpath -ldflags '-s -w' -o $(KIT)/conformance ./kernels/cuda
+	@test $$(du -sm $(KIT)/verbatim $(KIT)/conformance | awk '{n += $$1} END {print n}') -le 60 || { echo "the kit is larger than 60 MiB"; exit 1; }
+	@du -shc $(KIT)/*
+
+gpu-check: gpu-kit ## conformance, determinism and speed of this machine's NVIDIA cards
+	$(KIT)/check.sh
+
+deploy-check: ## each line of Dockerfile.cuda in a chroot (root, debootstrap)
+	deploy/check.sh
 
 clean: ## removes what was built
 	rm -rf $(BIN)
