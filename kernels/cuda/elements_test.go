@@ -199,7 +199,7 @@ func (p *pair) ragged(n int) {
 
 func (p *pair) biases(d *cudatest.Driver) {
 	const rows = 3
-	sizes := [4]int{2050, 96, 100, 1025}
+	sizes := [4]int{96, 2050, 100, 1025}
 	var x [4]pairBuffer
 	var bias [4]pairMatrix
 	for i, n := range sizes {
@@ -222,14 +222,14 @@ func (p *pair) biases(d *cudatest.Driver) {
 
 func (p *pair) rotations(d *cudatest.Driver) {
 	const rows = 2
-	for _, c := range []struct{ headDim, rotated int }{{64, 64}, {80, 48}, {7, 4}} {
-		q, k, angles := p.buffer(rows*9*c.headDim, false), p.buffer(rows*3*c.headDim, false), p.buffer(rows*c.rotated, false)
+	for _, c := range []struct{ heads, kvHeads, headDim, rotated int }{{9, 3, 64, 64}, {2, 11, 80, 48}, {9, 3, 7, 4}} {
+		q, k, angles := p.buffer(rows*c.heads*c.headDim, false), p.buffer(rows*c.kvHeads*c.headDim, false), p.buffer(rows*c.rotated, false)
 		p.same("input", q)
 		p.launches(d, 2, func() { // both, and the queries again
 			p.both(func(b kernels.Backend, i int) {
-				b.RoPE(q[i], angles[i], 9, c.headDim, c.rotated, rows)
-				b.RoPE(k[i], angles[i], 3, c.headDim, c.rotated, rows)
-				b.RoPE(q[i], angles[i], 9, c.headDim, c.rotated, rows)
+				b.RoPE(q[i], angles[i], c.heads, c.headDim, c.rotated, rows)
+				b.RoPE(k[i], angles[i], c.kvHeads, c.headDim, c.rotated, rows)
+				b.RoPE(q[i], angles[i], c.heads, c.headDim, c.rotated, rows)
 			})
 			p.same("queries", q)
 		})
