@@ -17,8 +17,8 @@ const (
 	blockRowsMax = 16        // rows that one item attends for
 )
 
-// attend is the task of an Attention. Rows are taken in waves. A wave has two phases: the splits, an item a split of a
-// key-value head and a block of rows, and their sums, an item a row.
+// attend is the task of an Attention. Rows are taken in waves. A wave has three phases: the queries, an item a row, the
+// splits, an item a split of a key-value head and a block of rows, and their sums, an item a row.
 type attend struct {
 	level     *level
 	heads     int
@@ -31,12 +31,20 @@ type attend struct {
 	dst, q    []float32
 	blocks    []rowBlock
 	rows      int // of the wave
-	summing   bool
-	queries   []float32 // scaled queries, (rows, heads, headDim), interleaved within groups of heads
-	o         []float32 // (rows, heads, splitsMax, padded)
-	m, l      []float32 // (rows, heads, splitsMax)
-	workers   [][]float32
+	phase     attendPhase
+	queries   []float32   // scaled queries, (rows, heads, headDim), interleaved within groups of heads
+	o         []float32   // (rows, heads, splitsMax, padded)
+	m, l      []float32   // (rows, heads, splitsMax)
+	workers   [][]float32 // scores, and then the results of softmax
 }
+
+type attendPhase int
+
+const (
+	scaling attendPhase = iota
+	splitting
+	summing
+)
 
 // rowBlock is consecutive rows of one span.
 type rowBlock struct {
@@ -51,7 +59,7 @@ type rowBlock struct {
 func (a *attend) init(threads int) {
 	a.workers = make([][]float32, threads)
 	for i := range a.workers {
-		a.workers[i] = make([]float32, queriesMax*kernels.SplitPositions)
+		a.workers[i] = make([]float32, queriesMax*kernels.SplitPositions+2*queriesMax)
 	}
 }
 
@@ -108,11 +116,10 @@ func (a *attend) wave(p *pool) {
 	a.queries = resize(a.queries, n*a.headDim)
 	a.o = resize(a.o, n*a.splitsMax*a.padded)
 	a.m, a.l = resize(a.m, n*a.splitsMax), resize(a.l, n*a.splitsMax)
-	a.scale()
-	a.summing = false
-	p.run(a, items)
-	a.summing = true
-	p.run(a, a.rows)
+	for phase, items := range [...]int{scaling: a.rows, splitting: items, summing: a.rows} {
+		a.phase = attendPhase(phase)
+		p.run(a, items)
+	}
 	a.start()
 }
 
@@ -124,37 +131,62 @@ func (a *attend) groupsOf(kvHead int, f func(head, n int)) {
 	}
 }
 
-// scale fills queries: a group of n heads that begins at head h has element i of head h+g at h*headDim + i*n + g.
-func (a *attend) scale() {
+// scaleRow fills a row of queries: a group of n heads that begins at head h has element i of head h+g at h*headDim + i*n + g.
+func (a *attend) scaleRow(row int) {
+	block, inSpan := a.blockOf(row)
 	scale := 1 / canon.Sqrt(float32(a.headDim))
 	width := a.heads * a.headDim
-	for _, block := range a.blocks {
-		for row := range block.rows {
-			from := a.q[(block.span.Row+block.first+row)*width:][:width]
-			to := a.queries[(block.wave+row)*width:][:width]
-			for kvHead := range a.kvHeads {
-				a.groupsOf(kvHead, func(head, n int) {
-					for g := range n {
-						interleave(to[head*a.headDim+g:], from[(head+g)*a.headDim:][:a.headDim], n, scale)
-					}
-				})
-			}
-		}
+	from := a.q[(block.span.Row+inSpan)*width:][:width]
+	to := a.queries[row*width:][:width]
+	for kvHead := range a.kvHeads {
+		a.groupsOf(kvHead, func(head, n int) {
+			interleave(to[head*a.headDim:][:n*a.headDim], from[head*a.headDim:][:n*a.headDim], n, scale)
+		})
 	}
 }
 
+// blockOf is the block that a row of the wave is in, and the row's number in the span.
+func (a *attend) blockOf(row int) (block *rowBlock, inSpan int) {
+	i := len(a.blocks) - 1
+	for a.blocks[i].wave > row {
+		i--
+	}
+	block = &a.blocks[i]
+	return block, block.first + row - block.wave
+}
+
+// interleave multiplies n vectors by scale and writes their first elements, then their second ones, and so on.
 func interleave(to, from []float32, n int, scale float32) {
-	for i, v := range from {
-		to[i*n] = float32(v * scale)
+	size := len(from) / n
+	if n == 4 {
+		x0, x1, x2, x3 := from[:size], from[size:][:size], from[2*size:][:size], from[3*size:][:size]
+		for i := range size {
+			y := (*[4]float32)(to[4*i:])
+			y[0], y[1], y[2], y[3] = float32(x0[i]*scale), float32(x1[i]*scale), float32(x2[i]*scale), float32(x3[i]*scale)
+		}
+		return
+	}
+	for g := range n {
+		for i, v := range from[g*size:][:size] {
+			to[i*n+g] = float32(v * scale)
+		}
 	}
 }
 
 // run computes one item of a phase.
 func (a *attend) run(item, worker int) {
-	if a.summing {
+	switch a.phase {
+	case scaling:
+		a.scaleRow(item)
+	case splitting:
+		a.splitItem(item, worker)
+	case summing:
 		a.sumRow(item)
-		return
 	}
+}
+
+// splitItem attends for a block of rows to a split of a key-value head.
+func (a *attend) splitItem(item, worker int) {
 	i := len(a.blocks) - 1
 	for a.blocks[i].item > item {
 		i--
@@ -165,11 +197,11 @@ func (a *attend) run(item, worker int) {
 	c := block.span.KV.(*kv)
 	begin := (block.split + split) * kernels.SplitPositions
 	pg := c.pages[a.layer*a.kvHeads+kvHead][block.split+split]
-	// Decoding reads each page once, and pages lie anywhere: ask for the values before the scores are computed, and for the keys
-	// of this worker's next item before the values are summed.
-	var next []uint16
+	// Decoding reads each page once, and pages lie anywhere: ask for the values while the scores are computed, and for the keys
+	// of this worker's next item while the values are summed.
+	var far, next []uint16
 	if block.rows == 1 {
-		a.level.prefetchHalf(pg.values)
+		far = pg.values
 		if item++; item < block.splits*a.kvHeads {
 			next = c.pages[a.layer*a.kvHeads+item/block.splits][block.split+item%block.splits].keys
 		}
@@ -183,25 +215,43 @@ func (a *attend) run(item, worker int) {
 		share := a.heads / a.kvHeads
 		for first := 0; first < share; first += queriesMax {
 			a.split(pg, block.wave+row, kvHead*share+first, min(queriesMax, share-first), split,
-				max(unseen, 0), min(seen, kernels.SplitPositions), a.workers[worker], next)
+				max(unseen, 0), min(seen, kernels.SplitPositions), a.workers[worker], far, next)
+			far, next = nil, nil
 		}
 	}
 }
 
 // split attends for heads head..head+queries-1 of a row of the wave to the first n positions of a page, but for the first
-// unseen ones. It asks for next.
-func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []float32, next []uint16) {
+// unseen ones. It asks for far, and then for next.
+func (a *attend) split(pg page, row, head, queries, split, unseen, n int, e []float32, far, next []uint16) {
 	q := a.queries[(row*a.heads+head)*a.headDim:]
-	a.level.scorePage(e, pg.keys, q, queries, n, a.headDim)
-	for g := range queries {
-		i := (row*a.heads+head+g)*a.splitsMax + split
-		scores := e[g*kernels.SplitPositions:]
-		hide(scores[:unseen])
-		a.m[i], a.l[i] = a.level.softmaxVector(scores, n)
-	}
-	a.level.prefetchHalf(next)
+	a.level.scorePage(e, pg.keys, q, queries, n, a.headDim, far)
 	first := (row*a.heads + head) * a.splitsMax
-	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values[unseen*a.padded:], e[unseen:], queries, n-unseen, a.padded)
+	a.softmax(e, queries, unseen, n, first+split)
+	a.level.sumPage(a.o[(first+split)*a.padded:], a.splitsMax*a.padded, pg.values[unseen*a.padded:], e[unseen:], queries, n-unseen, a.padded, next)
+}
+
+// softmax replaces the scores of a split by their weights and keeps the largest and the sums, those of the first query at
+// index.
+func (a *attend) softmax(e []float32, queries, unseen, n, index int) {
+	f := a.level.softmaxes[queries-1]
+	whole := (n + canon.Lanes - 1) / canon.Lanes * canon.Lanes
+	for g := range queries {
+		scores := e[g*kernels.SplitPositions:][:kernels.SplitPositions]
+		hide(scores[:unseen])
+		if f != nil {
+			hide(scores[n:whole])
+		} else {
+			a.m[index+g*a.splitsMax], a.l[index+g*a.splitsMax] = a.level.softmaxVector(scores, n)
+		}
+	}
+	if f != nil {
+		ml := e[queriesMax*kernels.SplitPositions:]
+		f(&e[0], uint64(whole), &ml[0])
+		for g := range queries {
+			a.m[index+g*a.splitsMax], a.l[index+g*a.splitsMax] = ml[g], ml[queriesMax+g]
+		}
+	}
 }
 
 // hide makes scores such that they are not the largest and their exp is +0.
@@ -213,12 +263,7 @@ func hide(scores []float32) {
 
 // sumRow combines the splits of a row of the wave, all heads.
 func (a *attend) sumRow(row int) {
-	i := len(a.blocks) - 1
-	for a.blocks[i].wave > row {
-		i--
-	}
-	block := &a.blocks[i]
-	inSpan := block.first + row - block.wave
+	block, inSpan := a.blockOf(row)
 	position := block.span.Position + inSpan
 	firstSplit := block.span.KV.(*kv).shape.FirstSeen(position) / kernels.SplitPositions
 	splits := splitsAt(position) - firstSplit
@@ -259,9 +304,17 @@ func (l *level) prefetchHalf(half []uint16) {
 
 const pageRow = 2 * kernels.SplitPositions // bytes of one element's keys of a page
 
-// scorePage writes the scores of at least n positions, (queries, SplitPositions). q is interleaved.
-func (l *level) scorePage(scores []float32, keys []uint16, q []float32, queries, n, headDim int) {
+// scorePage writes the scores of at least n positions, (queries, SplitPositions). q is interleaved. It asks for far, which may
+// be nil.
+func (l *level) scorePage(scores []float32, keys []uint16, q []float32, queries, n, headDim int, far []uint16) {
 	position := 0
+	if l.far != nil && len(far) >= len(keys) {
+		for ; n-position > farLanes-headLanes; position += farLanes {
+			l.far.scores[queries-1](&scores[position], 4*kernels.SplitPositions, bytesOf(&keys[position]), pageRow, &q[0], uint64(headDim), bytesOf(&far[position]))
+		}
+	} else {
+		l.prefetchHalf(far)
+	}
 	for _, f := range l.heads {
 		for ; n-position > f.lanes-headLanes; position += f.lanes {
 			f.scores[queries-1](&scores[position], 4*kernels.SplitPositions, bytesOf(&keys[position]), pageRow, &q[0], uint64(headDim))
@@ -278,9 +331,16 @@ func (l *level) scorePage(scores []float32, keys []uint16, q []float32, queries,
 	}
 }
 
-// sumPage writes the weighted values of n positions to o, one query after stride elements.
-func (l *level) sumPage(o []float32, stride int, values []uint16, e []float32, queries, n, padded int) {
+// sumPage writes the weighted values of n positions to o, one query after stride elements. It asks for far, which may be nil.
+func (l *level) sumPage(o []float32, stride int, values []uint16, e []float32, queries, n, padded int, far []uint16) {
 	element := 0
+	if l.far != nil && len(far) >= n*padded {
+		for ; padded-element >= farLanes; element += farLanes {
+			l.far.values[queries-1](&o[element], uint64(4*stride), bytesOf(&values[element]), uint64(2*padded), &e[0], 4*kernels.SplitPositions, uint64(n), bytesOf(&far[element]))
+		}
+	} else {
+		l.prefetchHalf(far)
+	}
 	for _, f := range l.heads {
 		for ; padded-element >= f.lanes; element += f.lanes {
 			f.values[queries-1](&o[element], uint64(4*stride), bytesOf(&values[element]), uint64(2*padded), &e[0], 4*kernels.SplitPositions, uint64(n))

@@ -75,3 +75,39 @@ func scores64x4AVX512(scores *float32, scoresStride uint64, k *byte, kStride uin
 
 // values64x4AVX512 sums 64 elements of the values of n positions for 4 queries, with weights e.
 func values64x4AVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64)
+
+// scores64x1FarAVX512 computes the scores of 64 positions for 1 queries. k and q hold one group an element of the head. It asks for as much memory from far on as it reads.
+func scores64x1FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+
+// values64x1FarAVX512 sums 64 elements of the values of n positions for 1 queries, with weights e. It asks for as much memory from far on as it reads.
+func values64x1FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+
+// softmaxes1AVX512 does for 1 rows of e, 512 bytes apart, what softmaxAVX512 does for one. ml gets their m, and 4 elements on their l.
+func softmaxes1AVX512(e *float32, n uint64, ml *float32)
+
+// scores64x2FarAVX512 computes the scores of 64 positions for 2 queries. k and q hold one group an element of the head. It asks for as much memory from far on as it reads.
+func scores64x2FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+
+// values64x2FarAVX512 sums 64 elements of the values of n positions for 2 queries, with weights e. It asks for as much memory from far on as it reads.
+func values64x2FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+
+// softmaxes2AVX512 does for 2 rows of e, 512 bytes apart, what softmaxAVX512 does for one. ml gets their m, and 4 elements on their l.
+func softmaxes2AVX512(e *float32, n uint64, ml *float32)
+
+// scores64x3FarAVX512 computes the scores of 64 positions for 3 queries. k and q hold one group an element of the head. It asks for as much memory from far on as it reads.
+func scores64x3FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+
+// values64x3FarAVX512 sums 64 elements of the values of n positions for 3 queries, with weights e. It asks for as much memory from far on as it reads.
+func values64x3FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+
+// softmaxes3AVX512 does for 3 rows of e, 512 bytes apart, what softmaxAVX512 does for one. ml gets their m, and 4 elements on their l.
+func softmaxes3AVX512(e *float32, n uint64, ml *float32)
+
+// scores64x4FarAVX512 computes the scores of 64 positions for 4 queries. k and q hold one group an element of the head. It asks for as much memory from far on as it reads.
+func scores64x4FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+
+// values64x4FarAVX512 sums 64 elements of the values of n positions for 4 queries, with weights e. It asks for as much memory from far on as it reads.
+func values64x4FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+
+// softmaxes4AVX512 does for 4 rows of e, 512 bytes apart, what softmaxAVX512 does for one. ml gets their m, and 4 elements on their l.
+func softmaxes4AVX512(e *float32, n uint64, ml *float32)

@@ -1067,3 +1067,1457 @@ position1:
 	VMOVUPS      Z15, 192(AX)
 	VZEROUPPER
 	RET
+
+DATA log2e<>+0(SB)/4, $0x3fb8aa3b
+DATA log2e<>+4(SB)/4, $0x3fb8aa3b
+DATA log2e<>+8(SB)/4, $0x3fb8aa3b
+DATA log2e<>+12(SB)/4, $0x3fb8aa3b
+DATA log2e<>+16(SB)/4, $0x3fb8aa3b
+DATA log2e<>+20(SB)/4, $0x3fb8aa3b
+DATA log2e<>+24(SB)/4, $0x3fb8aa3b
+DATA log2e<>+28(SB)/4, $0x3fb8aa3b
+GLOBL log2e<>(SB), RODATA|NOPTR, $32
+
+DATA ln2Hi<>+0(SB)/4, $0xbf317200
+DATA ln2Hi<>+4(SB)/4, $0xbf317200
+DATA ln2Hi<>+8(SB)/4, $0xbf317200
+DATA ln2Hi<>+12(SB)/4, $0xbf317200
+DATA ln2Hi<>+16(SB)/4, $0xbf317200
+DATA ln2Hi<>+20(SB)/4, $0xbf317200
+DATA ln2Hi<>+24(SB)/4, $0xbf317200
+DATA ln2Hi<>+28(SB)/4, $0xbf317200
+GLOBL ln2Hi<>(SB), RODATA|NOPTR, $32
+
+DATA ln2Lo<>+0(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+4(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+8(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+12(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+16(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+20(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+24(SB)/4, $0xb5bfbe8e
+DATA ln2Lo<>+28(SB)/4, $0xb5bfbe8e
+GLOBL ln2Lo<>(SB), RODATA|NOPTR, $32
+
+DATA c6<>+0(SB)/4, $0x3ab511e8
+DATA c6<>+4(SB)/4, $0x3ab511e8
+DATA c6<>+8(SB)/4, $0x3ab511e8
+DATA c6<>+12(SB)/4, $0x3ab511e8
+DATA c6<>+16(SB)/4, $0x3ab511e8
+DATA c6<>+20(SB)/4, $0x3ab511e8
+DATA c6<>+24(SB)/4, $0x3ab511e8
+DATA c6<>+28(SB)/4, $0x3ab511e8
+GLOBL c6<>(SB), RODATA|NOPTR, $32
+
+DATA c5<>+0(SB)/4, $0x3c091d10
+DATA c5<>+4(SB)/4, $0x3c091d10
+DATA c5<>+8(SB)/4, $0x3c091d10
+DATA c5<>+12(SB)/4, $0x3c091d10
+DATA c5<>+16(SB)/4, $0x3c091d10
+DATA c5<>+20(SB)/4, $0x3c091d10
+DATA c5<>+24(SB)/4, $0x3c091d10
+DATA c5<>+28(SB)/4, $0x3c091d10
+GLOBL c5<>(SB), RODATA|NOPTR, $32
+
+DATA c4<>+0(SB)/4, $0x3d2aac79
+DATA c4<>+4(SB)/4, $0x3d2aac79
+DATA c4<>+8(SB)/4, $0x3d2aac79
+DATA c4<>+12(SB)/4, $0x3d2aac79
+DATA c4<>+16(SB)/4, $0x3d2aac79
+DATA c4<>+20(SB)/4, $0x3d2aac79
+DATA c4<>+24(SB)/4, $0x3d2aac79
+DATA c4<>+28(SB)/4, $0x3d2aac79
+GLOBL c4<>(SB), RODATA|NOPTR, $32
+
+DATA c3<>+0(SB)/4, $0x3e2aaa49
+DATA c3<>+4(SB)/4, $0x3e2aaa49
+DATA c3<>+8(SB)/4, $0x3e2aaa49
+DATA c3<>+12(SB)/4, $0x3e2aaa49
+DATA c3<>+16(SB)/4, $0x3e2aaa49
+DATA c3<>+20(SB)/4, $0x3e2aaa49
+DATA c3<>+24(SB)/4, $0x3e2aaa49
+DATA c3<>+28(SB)/4, $0x3e2aaa49
+GLOBL c3<>(SB), RODATA|NOPTR, $32
+
+DATA c2<>+0(SB)/4, $0x3efffffe
+DATA c2<>+4(SB)/4, $0x3efffffe
+DATA c2<>+8(SB)/4, $0x3efffffe
+DATA c2<>+12(SB)/4, $0x3efffffe
+DATA c2<>+16(SB)/4, $0x3efffffe
+DATA c2<>+20(SB)/4, $0x3efffffe
+DATA c2<>+24(SB)/4, $0x3efffffe
+DATA c2<>+28(SB)/4, $0x3efffffe
+GLOBL c2<>(SB), RODATA|NOPTR, $32
+
+DATA one<>+0(SB)/4, $0x3f800000
+DATA one<>+4(SB)/4, $0x3f800000
+DATA one<>+8(SB)/4, $0x3f800000
+DATA one<>+12(SB)/4, $0x3f800000
+DATA one<>+16(SB)/4, $0x3f800000
+DATA one<>+20(SB)/4, $0x3f800000
+DATA one<>+24(SB)/4, $0x3f800000
+DATA one<>+28(SB)/4, $0x3f800000
+GLOBL one<>(SB), RODATA|NOPTR, $32
+
+DATA expMax<>+0(SB)/4, $0x42b00000
+DATA expMax<>+4(SB)/4, $0x42b00000
+DATA expMax<>+8(SB)/4, $0x42b00000
+DATA expMax<>+12(SB)/4, $0x42b00000
+DATA expMax<>+16(SB)/4, $0x42b00000
+DATA expMax<>+20(SB)/4, $0x42b00000
+DATA expMax<>+24(SB)/4, $0x42b00000
+DATA expMax<>+28(SB)/4, $0x42b00000
+GLOBL expMax<>(SB), RODATA|NOPTR, $32
+
+DATA expMin<>+0(SB)/4, $0xc2ae0000
+DATA expMin<>+4(SB)/4, $0xc2ae0000
+DATA expMin<>+8(SB)/4, $0xc2ae0000
+DATA expMin<>+12(SB)/4, $0xc2ae0000
+DATA expMin<>+16(SB)/4, $0xc2ae0000
+DATA expMin<>+20(SB)/4, $0xc2ae0000
+DATA expMin<>+24(SB)/4, $0xc2ae0000
+DATA expMin<>+28(SB)/4, $0xc2ae0000
+GLOBL expMin<>(SB), RODATA|NOPTR, $32
+
+DATA infinity<>+0(SB)/4, $0x7f800000
+DATA infinity<>+4(SB)/4, $0x7f800000
+DATA infinity<>+8(SB)/4, $0x7f800000
+DATA infinity<>+12(SB)/4, $0x7f800000
+DATA infinity<>+16(SB)/4, $0x7f800000
+DATA infinity<>+20(SB)/4, $0x7f800000
+DATA infinity<>+24(SB)/4, $0x7f800000
+DATA infinity<>+28(SB)/4, $0x7f800000
+GLOBL infinity<>(SB), RODATA|NOPTR, $32
+
+DATA bias<>+0(SB)/4, $0x0000007f
+DATA bias<>+4(SB)/4, $0x0000007f
+DATA bias<>+8(SB)/4, $0x0000007f
+DATA bias<>+12(SB)/4, $0x0000007f
+DATA bias<>+16(SB)/4, $0x0000007f
+DATA bias<>+20(SB)/4, $0x0000007f
+DATA bias<>+24(SB)/4, $0x0000007f
+DATA bias<>+28(SB)/4, $0x0000007f
+GLOBL bias<>(SB), RODATA|NOPTR, $32
+
+DATA noSign<>+0(SB)/4, $0x7fffffff
+DATA noSign<>+4(SB)/4, $0x7fffffff
+DATA noSign<>+8(SB)/4, $0x7fffffff
+DATA noSign<>+12(SB)/4, $0x7fffffff
+DATA noSign<>+16(SB)/4, $0x7fffffff
+DATA noSign<>+20(SB)/4, $0x7fffffff
+DATA noSign<>+24(SB)/4, $0x7fffffff
+DATA noSign<>+28(SB)/4, $0x7fffffff
+GLOBL noSign<>(SB), RODATA|NOPTR, $32
+
+DATA sign<>+0(SB)/4, $0x80000000
+DATA sign<>+4(SB)/4, $0x80000000
+DATA sign<>+8(SB)/4, $0x80000000
+DATA sign<>+12(SB)/4, $0x80000000
+DATA sign<>+16(SB)/4, $0x80000000
+DATA sign<>+20(SB)/4, $0x80000000
+DATA sign<>+24(SB)/4, $0x80000000
+DATA sign<>+28(SB)/4, $0x80000000
+GLOBL sign<>(SB), RODATA|NOPTR, $32
+
+// func scores64x1FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores64x1FarAVX512(SB), NOSPLIT, $0-56
+	MOVQ   scores+0(FP), AX
+	MOVQ   k+16(FP), CX
+	MOVQ   kStride+24(FP), DX
+	MOVQ   q+32(FP), BX
+	MOVQ   headDim+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   far+48(FP), DI
+
+element1:
+	PREFETCHT0   (DI)
+	PREFETCHT0   64(DI)
+	ADDQ         DX, DI
+	VCVTPH2PS    (CX), Z4
+	VCVTPH2PS    32(CX), Z5
+	VCVTPH2PS    64(CX), Z6
+	VCVTPH2PS    96(CX), Z7
+	VBROADCASTSS (BX), Z31
+	VFMADD231PS  Z31, Z4, Z0
+	VFMADD231PS  Z31, Z5, Z1
+	VFMADD231PS  Z31, Z6, Z2
+	VFMADD231PS  Z31, Z7, Z3
+	ADDQ         DX, CX
+	ADDQ         $0x00000004, BX
+	DECQ         SI
+	JNZ          element1
+	MOVQ         scoresStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func values64x1FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·values64x1FarAVX512(SB), NOSPLIT, $0-64
+	MOVQ   o+0(FP), AX
+	MOVQ   v+16(FP), CX
+	MOVQ   vStride+24(FP), DX
+	MOVQ   n+48(FP), BX
+	MOVQ   e+32(FP), SI
+	MOVQ   eStride+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   DI, DI
+	MOVQ   far+56(FP), R8
+
+position1:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         DX, R8
+	VCVTPH2PS    (CX), Z4
+	VCVTPH2PS    32(CX), Z5
+	VCVTPH2PS    64(CX), Z6
+	VCVTPH2PS    96(CX), Z7
+	VBROADCASTSS (SI)(DI*4), Z31
+	VFMADD231PS  Z31, Z4, Z0
+	VFMADD231PS  Z31, Z5, Z1
+	VFMADD231PS  Z31, Z6, Z2
+	VFMADD231PS  Z31, Z7, Z3
+	ADDQ         DX, CX
+	INCQ         DI
+	CMPQ         DI, BX
+	JNE          position1
+	MOVQ         oStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func softmaxes1AVX512(e *float32, n uint64, ml *float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxes1AVX512(SB), NOSPLIT, $0-24
+	MOVQ    e+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    ml+16(FP), DX
+	VMOVUPS (AX), Z0
+	XORQ    BX, BX
+
+loop1:
+	VMAXPS        (AX)(BX*4), Z0, Z0
+	ADDQ          $0x00000010, BX
+	CMPQ          BX, CX
+	JB            loop1
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, (DX)
+	VBROADCASTSS  X0, Z0
+	VPXORD        Z2, Z2, Z2
+	VPXORD        Z3, Z3, Z3
+	XORQ          BX, BX
+
+loop2:
+	VMOVUPS          (AX)(BX*4), Z4
+	VSUBPS           Z0, Z4, Z4
+	VMULPS.BCST      log2e<>+0(SB), Z4, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z5, Z6
+	VMOVAPS          Z4, Z7
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z6, Z7
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z6, Z7
+	VBROADCASTSS     c6<>+0(SB), Z6
+	VFMADD213PS.BCST c5<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c4<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c3<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c2<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VPADDD.BCST      bias<>+0(SB), Z5, Z5
+	VPSLLD           $0x17, Z5, Z5
+	VMULPS           Z5, Z6, Z6
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z4, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z6
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z4, K1
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVUPS          Z6, (AX)(BX*4)
+	VADDPS           Z6, Z2, Z2
+	VMOVUPS          64(AX)(BX*4), Z4
+	VSUBPS           Z0, Z4, Z4
+	VMULPS.BCST      log2e<>+0(SB), Z4, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z5, Z6
+	VMOVAPS          Z4, Z7
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z6, Z7
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z6, Z7
+	VBROADCASTSS     c6<>+0(SB), Z6
+	VFMADD213PS.BCST c5<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c4<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c3<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST c2<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST one<>+0(SB), Z7, Z6
+	VPADDD.BCST      bias<>+0(SB), Z5, Z5
+	VPSLLD           $0x17, Z5, Z5
+	VMULPS           Z5, Z6, Z6
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z4, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z6
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z4, K1
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVUPS          Z6, 64(AX)(BX*4)
+	VADDPS           Z6, Z3, Z3
+	ADDQ             $0x00000020, BX
+	CMPQ             BX, CX
+	JB               loop2
+	VADDPS           Z3, Z2, Z0
+	VEXTRACTF64X4    $0x01, Z0, Y1
+	VADDPS           Y1, Y0, Y0
+	VEXTRACTF128     $0x01, Y0, X1
+	VADDPS           X1, X0, X0
+	VPERMILPS        $0x4e, X0, X1
+	VADDPS           X1, X0, X0
+	VPERMILPS        $0xb1, X0, X1
+	VADDPS           X1, X0, X0
+	VMOVSS           X0, 16(DX)
+	VZEROUPPER
+	RET
+
+// func scores64x2FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores64x2FarAVX512(SB), NOSPLIT, $0-56
+	MOVQ   scores+0(FP), AX
+	MOVQ   k+16(FP), CX
+	MOVQ   kStride+24(FP), DX
+	MOVQ   q+32(FP), BX
+	MOVQ   headDim+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   far+48(FP), DI
+
+element1:
+	PREFETCHT0   (DI)
+	PREFETCHT0   64(DI)
+	ADDQ         DX, DI
+	VCVTPH2PS    (CX), Z8
+	VCVTPH2PS    32(CX), Z9
+	VCVTPH2PS    64(CX), Z10
+	VCVTPH2PS    96(CX), Z11
+	VBROADCASTSS (BX), Z31
+	VFMADD231PS  Z31, Z8, Z0
+	VFMADD231PS  Z31, Z9, Z2
+	VFMADD231PS  Z31, Z10, Z4
+	VFMADD231PS  Z31, Z11, Z6
+	VBROADCASTSS 4(BX), Z31
+	VFMADD231PS  Z31, Z8, Z1
+	VFMADD231PS  Z31, Z9, Z3
+	VFMADD231PS  Z31, Z10, Z5
+	VFMADD231PS  Z31, Z11, Z7
+	ADDQ         DX, CX
+	ADDQ         $0x00000008, BX
+	DECQ         SI
+	JNZ          element1
+	MOVQ         scoresStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z2, 64(AX)
+	VMOVUPS      Z4, 128(AX)
+	VMOVUPS      Z6, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z3, 64(AX)
+	VMOVUPS      Z5, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func values64x2FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·values64x2FarAVX512(SB), NOSPLIT, $0-64
+	MOVQ   o+0(FP), AX
+	MOVQ   v+16(FP), CX
+	MOVQ   vStride+24(FP), DX
+	MOVQ   n+48(FP), BX
+	MOVQ   e+32(FP), SI
+	MOVQ   eStride+40(FP), DI
+	MOVQ   SI, R8
+	ADDQ   DI, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	XORQ   DI, DI
+	MOVQ   far+56(FP), R9
+
+position1:
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         DX, R9
+	VCVTPH2PS    (CX), Z8
+	VCVTPH2PS    32(CX), Z9
+	VCVTPH2PS    64(CX), Z10
+	VCVTPH2PS    96(CX), Z11
+	VBROADCASTSS (SI)(DI*4), Z31
+	VFMADD231PS  Z31, Z8, Z0
+	VFMADD231PS  Z31, Z9, Z2
+	VFMADD231PS  Z31, Z10, Z4
+	VFMADD231PS  Z31, Z11, Z6
+	VBROADCASTSS (R8)(DI*4), Z31
+	VFMADD231PS  Z31, Z8, Z1
+	VFMADD231PS  Z31, Z9, Z3
+	VFMADD231PS  Z31, Z10, Z5
+	VFMADD231PS  Z31, Z11, Z7
+	ADDQ         DX, CX
+	INCQ         DI
+	CMPQ         DI, BX
+	JNE          position1
+	MOVQ         oStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z2, 64(AX)
+	VMOVUPS      Z4, 128(AX)
+	VMOVUPS      Z6, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z3, 64(AX)
+	VMOVUPS      Z5, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func softmaxes2AVX512(e *float32, n uint64, ml *float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxes2AVX512(SB), NOSPLIT, $0-24
+	MOVQ    e+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    ml+16(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS 512(AX), Z1
+	XORQ    BX, BX
+
+loop1:
+	VMAXPS        (AX)(BX*4), Z0, Z0
+	VMAXPS        512(AX)(BX*4), Z1, Z1
+	ADDQ          $0x00000010, BX
+	CMPQ          BX, CX
+	JB            loop1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VMAXPS        Y2, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VMAXPS        Y3, Y1, Y1
+	VEXTRACTF128  $0x01, Y0, X2
+	VMAXPS        X2, X0, X0
+	VEXTRACTF128  $0x01, Y1, X3
+	VMAXPS        X3, X1, X1
+	VPERMILPS     $0x4e, X0, X2
+	VMAXPS        X2, X0, X0
+	VPERMILPS     $0x4e, X1, X3
+	VMAXPS        X3, X1, X1
+	VPERMILPS     $0xb1, X0, X2
+	VMAXPS        X2, X0, X0
+	VPERMILPS     $0xb1, X1, X3
+	VMAXPS        X3, X1, X1
+	VMOVSS        X0, (DX)
+	VBROADCASTSS  X0, Z0
+	VMOVSS        X1, 4(DX)
+	VBROADCASTSS  X1, Z1
+	VPXORD        Z4, Z4, Z4
+	VPXORD        Z5, Z5, Z5
+	VPXORD        Z6, Z6, Z6
+	VPXORD        Z7, Z7, Z7
+	XORQ          BX, BX
+
+loop2:
+	VMOVUPS          (AX)(BX*4), Z8
+	VSUBPS           Z0, Z8, Z8
+	VMULPS.BCST      log2e<>+0(SB), Z8, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z9, Z10
+	VMOVAPS          Z8, Z11
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z10, Z11
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z10, Z11
+	VBROADCASTSS     c6<>+0(SB), Z10
+	VFMADD213PS.BCST c5<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c4<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c3<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c2<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VPADDD.BCST      bias<>+0(SB), Z9, Z9
+	VPSLLD           $0x17, Z9, Z9
+	VMULPS           Z9, Z10, Z10
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z8, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z10
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z8, K1
+	VMOVAPS.Z        Z10, K1, Z10
+	VMOVUPS          Z10, (AX)(BX*4)
+	VADDPS           Z10, Z4, Z4
+	VMOVUPS          64(AX)(BX*4), Z8
+	VSUBPS           Z0, Z8, Z8
+	VMULPS.BCST      log2e<>+0(SB), Z8, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z9, Z10
+	VMOVAPS          Z8, Z11
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z10, Z11
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z10, Z11
+	VBROADCASTSS     c6<>+0(SB), Z10
+	VFMADD213PS.BCST c5<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c4<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c3<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c2<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VPADDD.BCST      bias<>+0(SB), Z9, Z9
+	VPSLLD           $0x17, Z9, Z9
+	VMULPS           Z9, Z10, Z10
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z8, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z10
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z8, K1
+	VMOVAPS.Z        Z10, K1, Z10
+	VMOVUPS          Z10, 64(AX)(BX*4)
+	VADDPS           Z10, Z5, Z5
+	VMOVUPS          512(AX)(BX*4), Z8
+	VSUBPS           Z1, Z8, Z8
+	VMULPS.BCST      log2e<>+0(SB), Z8, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z9, Z10
+	VMOVAPS          Z8, Z11
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z10, Z11
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z10, Z11
+	VBROADCASTSS     c6<>+0(SB), Z10
+	VFMADD213PS.BCST c5<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c4<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c3<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c2<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VPADDD.BCST      bias<>+0(SB), Z9, Z9
+	VPSLLD           $0x17, Z9, Z9
+	VMULPS           Z9, Z10, Z10
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z8, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z10
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z8, K1
+	VMOVAPS.Z        Z10, K1, Z10
+	VMOVUPS          Z10, 512(AX)(BX*4)
+	VADDPS           Z10, Z6, Z6
+	VMOVUPS          576(AX)(BX*4), Z8
+	VSUBPS           Z1, Z8, Z8
+	VMULPS.BCST      log2e<>+0(SB), Z8, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z9, Z10
+	VMOVAPS          Z8, Z11
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z10, Z11
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z10, Z11
+	VBROADCASTSS     c6<>+0(SB), Z10
+	VFMADD213PS.BCST c5<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c4<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c3<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST c2<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VFMADD213PS.BCST one<>+0(SB), Z11, Z10
+	VPADDD.BCST      bias<>+0(SB), Z9, Z9
+	VPSLLD           $0x17, Z9, Z9
+	VMULPS           Z9, Z10, Z10
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z8, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z10
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z8, K1
+	VMOVAPS.Z        Z10, K1, Z10
+	VMOVUPS          Z10, 576(AX)(BX*4)
+	VADDPS           Z10, Z7, Z7
+	ADDQ             $0x00000020, BX
+	CMPQ             BX, CX
+	JB               loop2
+	VADDPS           Z5, Z4, Z0
+	VADDPS           Z7, Z6, Z1
+	VEXTRACTF64X4    $0x01, Z0, Y2
+	VADDPS           Y2, Y0, Y0
+	VEXTRACTF64X4    $0x01, Z1, Y3
+	VADDPS           Y3, Y1, Y1
+	VEXTRACTF128     $0x01, Y0, X2
+	VADDPS           X2, X0, X0
+	VEXTRACTF128     $0x01, Y1, X3
+	VADDPS           X3, X1, X1
+	VPERMILPS        $0x4e, X0, X2
+	VADDPS           X2, X0, X0
+	VPERMILPS        $0x4e, X1, X3
+	VADDPS           X3, X1, X1
+	VPERMILPS        $0xb1, X0, X2
+	VADDPS           X2, X0, X0
+	VPERMILPS        $0xb1, X1, X3
+	VADDPS           X3, X1, X1
+	VMOVSS           X0, 16(DX)
+	VMOVSS           X1, 20(DX)
+	VZEROUPPER
+	RET
+
+// func scores64x3FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores64x3FarAVX512(SB), NOSPLIT, $0-56
+	MOVQ   scores+0(FP), AX
+	MOVQ   k+16(FP), CX
+	MOVQ   kStride+24(FP), DX
+	MOVQ   q+32(FP), BX
+	MOVQ   headDim+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   far+48(FP), DI
+
+element1:
+	PREFETCHT0   (DI)
+	PREFETCHT0   64(DI)
+	ADDQ         DX, DI
+	VCVTPH2PS    (CX), Z12
+	VCVTPH2PS    32(CX), Z13
+	VCVTPH2PS    64(CX), Z14
+	VCVTPH2PS    96(CX), Z15
+	VBROADCASTSS (BX), Z31
+	VFMADD231PS  Z31, Z12, Z0
+	VFMADD231PS  Z31, Z13, Z3
+	VFMADD231PS  Z31, Z14, Z6
+	VFMADD231PS  Z31, Z15, Z9
+	VBROADCASTSS 4(BX), Z31
+	VFMADD231PS  Z31, Z12, Z1
+	VFMADD231PS  Z31, Z13, Z4
+	VFMADD231PS  Z31, Z14, Z7
+	VFMADD231PS  Z31, Z15, Z10
+	VBROADCASTSS 8(BX), Z31
+	VFMADD231PS  Z31, Z12, Z2
+	VFMADD231PS  Z31, Z13, Z5
+	VFMADD231PS  Z31, Z14, Z8
+	VFMADD231PS  Z31, Z15, Z11
+	ADDQ         DX, CX
+	ADDQ         $0x0000000c, BX
+	DECQ         SI
+	JNZ          element1
+	MOVQ         scoresStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z3, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z9, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z7, 128(AX)
+	VMOVUPS      Z10, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z8, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func values64x3FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·values64x3FarAVX512(SB), NOSPLIT, $0-64
+	MOVQ   o+0(FP), AX
+	MOVQ   v+16(FP), CX
+	MOVQ   vStride+24(FP), DX
+	MOVQ   n+48(FP), BX
+	MOVQ   e+32(FP), SI
+	MOVQ   eStride+40(FP), DI
+	MOVQ   SI, R8
+	ADDQ   DI, R8
+	MOVQ   R8, R9
+	ADDQ   DI, R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	XORQ   DI, DI
+	MOVQ   far+56(FP), R10
+
+position1:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         DX, R10
+	VCVTPH2PS    (CX), Z12
+	VCVTPH2PS    32(CX), Z13
+	VCVTPH2PS    64(CX), Z14
+	VCVTPH2PS    96(CX), Z15
+	VBROADCASTSS (SI)(DI*4), Z31
+	VFMADD231PS  Z31, Z12, Z0
+	VFMADD231PS  Z31, Z13, Z3
+	VFMADD231PS  Z31, Z14, Z6
+	VFMADD231PS  Z31, Z15, Z9
+	VBROADCASTSS (R8)(DI*4), Z31
+	VFMADD231PS  Z31, Z12, Z1
+	VFMADD231PS  Z31, Z13, Z4
+	VFMADD231PS  Z31, Z14, Z7
+	VFMADD231PS  Z31, Z15, Z10
+	VBROADCASTSS (R9)(DI*4), Z31
+	VFMADD231PS  Z31, Z12, Z2
+	VFMADD231PS  Z31, Z13, Z5
+	VFMADD231PS  Z31, Z14, Z8
+	VFMADD231PS  Z31, Z15, Z11
+	ADDQ         DX, CX
+	INCQ         DI
+	CMPQ         DI, BX
+	JNE          position1
+	MOVQ         oStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z3, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z9, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z7, 128(AX)
+	VMOVUPS      Z10, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z8, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func softmaxes3AVX512(e *float32, n uint64, ml *float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxes3AVX512(SB), NOSPLIT, $0-24
+	MOVQ    e+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    ml+16(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS 512(AX), Z1
+	VMOVUPS 1024(AX), Z2
+	XORQ    BX, BX
+
+loop1:
+	VMAXPS        (AX)(BX*4), Z0, Z0
+	VMAXPS        512(AX)(BX*4), Z1, Z1
+	VMAXPS        1024(AX)(BX*4), Z2, Z2
+	ADDQ          $0x00000010, BX
+	CMPQ          BX, CX
+	JB            loop1
+	VEXTRACTF64X4 $0x01, Z0, Y3
+	VMAXPS        Y3, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VMAXPS        Y4, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y5
+	VMAXPS        Y5, Y2, Y2
+	VEXTRACTF128  $0x01, Y0, X3
+	VMAXPS        X3, X0, X0
+	VEXTRACTF128  $0x01, Y1, X4
+	VMAXPS        X4, X1, X1
+	VEXTRACTF128  $0x01, Y2, X5
+	VMAXPS        X5, X2, X2
+	VPERMILPS     $0x4e, X0, X3
+	VMAXPS        X3, X0, X0
+	VPERMILPS     $0x4e, X1, X4
+	VMAXPS        X4, X1, X1
+	VPERMILPS     $0x4e, X2, X5
+	VMAXPS        X5, X2, X2
+	VPERMILPS     $0xb1, X0, X3
+	VMAXPS        X3, X0, X0
+	VPERMILPS     $0xb1, X1, X4
+	VMAXPS        X4, X1, X1
+	VPERMILPS     $0xb1, X2, X5
+	VMAXPS        X5, X2, X2
+	VMOVSS        X0, (DX)
+	VBROADCASTSS  X0, Z0
+	VMOVSS        X1, 4(DX)
+	VBROADCASTSS  X1, Z1
+	VMOVSS        X2, 8(DX)
+	VBROADCASTSS  X2, Z2
+	VPXORD        Z6, Z6, Z6
+	VPXORD        Z7, Z7, Z7
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z11, Z11, Z11
+	XORQ          BX, BX
+
+loop2:
+	VMOVUPS          (AX)(BX*4), Z12
+	VSUBPS           Z0, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, (AX)(BX*4)
+	VADDPS           Z14, Z6, Z6
+	VMOVUPS          64(AX)(BX*4), Z12
+	VSUBPS           Z0, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, 64(AX)(BX*4)
+	VADDPS           Z14, Z7, Z7
+	VMOVUPS          512(AX)(BX*4), Z12
+	VSUBPS           Z1, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, 512(AX)(BX*4)
+	VADDPS           Z14, Z8, Z8
+	VMOVUPS          576(AX)(BX*4), Z12
+	VSUBPS           Z1, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, 576(AX)(BX*4)
+	VADDPS           Z14, Z9, Z9
+	VMOVUPS          1024(AX)(BX*4), Z12
+	VSUBPS           Z2, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, 1024(AX)(BX*4)
+	VADDPS           Z14, Z10, Z10
+	VMOVUPS          1088(AX)(BX*4), Z12
+	VSUBPS           Z2, Z12, Z12
+	VMULPS.BCST      log2e<>+0(SB), Z12, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z13, Z14
+	VMOVAPS          Z12, Z15
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z14, Z15
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z14, Z15
+	VBROADCASTSS     c6<>+0(SB), Z14
+	VFMADD213PS.BCST c5<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c4<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c3<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST c2<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VFMADD213PS.BCST one<>+0(SB), Z15, Z14
+	VPADDD.BCST      bias<>+0(SB), Z13, Z13
+	VPSLLD           $0x17, Z13, Z13
+	VMULPS           Z13, Z14, Z14
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z12, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z14
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z12, K1
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVUPS          Z14, 1088(AX)(BX*4)
+	VADDPS           Z14, Z11, Z11
+	ADDQ             $0x00000020, BX
+	CMPQ             BX, CX
+	JB               loop2
+	VADDPS           Z7, Z6, Z0
+	VADDPS           Z9, Z8, Z1
+	VADDPS           Z11, Z10, Z2
+	VEXTRACTF64X4    $0x01, Z0, Y3
+	VADDPS           Y3, Y0, Y0
+	VEXTRACTF64X4    $0x01, Z1, Y4
+	VADDPS           Y4, Y1, Y1
+	VEXTRACTF64X4    $0x01, Z2, Y5
+	VADDPS           Y5, Y2, Y2
+	VEXTRACTF128     $0x01, Y0, X3
+	VADDPS           X3, X0, X0
+	VEXTRACTF128     $0x01, Y1, X4
+	VADDPS           X4, X1, X1
+	VEXTRACTF128     $0x01, Y2, X5
+	VADDPS           X5, X2, X2
+	VPERMILPS        $0x4e, X0, X3
+	VADDPS           X3, X0, X0
+	VPERMILPS        $0x4e, X1, X4
+	VADDPS           X4, X1, X1
+	VPERMILPS        $0x4e, X2, X5
+	VADDPS           X5, X2, X2
+	VPERMILPS        $0xb1, X0, X3
+	VADDPS           X3, X0, X0
+	VPERMILPS        $0xb1, X1, X4
+	VADDPS           X4, X1, X1
+	VPERMILPS        $0xb1, X2, X5
+	VADDPS           X5, X2, X2
+	VMOVSS           X0, 16(DX)
+	VMOVSS           X1, 20(DX)
+	VMOVSS           X2, 24(DX)
+	VZEROUPPER
+	RET
+
+// func scores64x4FarAVX512(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scores64x4FarAVX512(SB), NOSPLIT, $0-56
+	MOVQ   scores+0(FP), AX
+	MOVQ   k+16(FP), CX
+	MOVQ   kStride+24(FP), DX
+	MOVQ   q+32(FP), BX
+	MOVQ   headDim+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   far+48(FP), DI
+
+element1:
+	PREFETCHT0   (DI)
+	PREFETCHT0   64(DI)
+	ADDQ         DX, DI
+	VCVTPH2PS    (CX), Z16
+	VCVTPH2PS    32(CX), Z17
+	VCVTPH2PS    64(CX), Z18
+	VCVTPH2PS    96(CX), Z19
+	VBROADCASTSS (BX), Z31
+	VFMADD231PS  Z31, Z16, Z0
+	VFMADD231PS  Z31, Z17, Z4
+	VFMADD231PS  Z31, Z18, Z8
+	VFMADD231PS  Z31, Z19, Z12
+	VBROADCASTSS 4(BX), Z31
+	VFMADD231PS  Z31, Z16, Z1
+	VFMADD231PS  Z31, Z17, Z5
+	VFMADD231PS  Z31, Z18, Z9
+	VFMADD231PS  Z31, Z19, Z13
+	VBROADCASTSS 8(BX), Z31
+	VFMADD231PS  Z31, Z16, Z2
+	VFMADD231PS  Z31, Z17, Z6
+	VFMADD231PS  Z31, Z18, Z10
+	VFMADD231PS  Z31, Z19, Z14
+	VBROADCASTSS 12(BX), Z31
+	VFMADD231PS  Z31, Z16, Z3
+	VFMADD231PS  Z31, Z17, Z7
+	VFMADD231PS  Z31, Z18, Z11
+	VFMADD231PS  Z31, Z19, Z15
+	ADDQ         DX, CX
+	ADDQ         $0x00000010, BX
+	DECQ         SI
+	JNZ          element1
+	MOVQ         scoresStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z8, 128(AX)
+	VMOVUPS      Z12, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z9, 128(AX)
+	VMOVUPS      Z13, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z6, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z14, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	VMOVUPS      Z7, 64(AX)
+	VMOVUPS      Z11, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func values64x4FarAVX512(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·values64x4FarAVX512(SB), NOSPLIT, $0-64
+	MOVQ   o+0(FP), AX
+	MOVQ   v+16(FP), CX
+	MOVQ   vStride+24(FP), DX
+	MOVQ   n+48(FP), BX
+	MOVQ   e+32(FP), SI
+	MOVQ   eStride+40(FP), DI
+	MOVQ   SI, R8
+	ADDQ   DI, R8
+	MOVQ   R8, R9
+	ADDQ   DI, R9
+	MOVQ   R9, R10
+	ADDQ   DI, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	XORQ   DI, DI
+	MOVQ   far+56(FP), R11
+
+position1:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	ADDQ         DX, R11
+	VCVTPH2PS    (CX), Z16
+	VCVTPH2PS    32(CX), Z17
+	VCVTPH2PS    64(CX), Z18
+	VCVTPH2PS    96(CX), Z19
+	VBROADCASTSS (SI)(DI*4), Z31
+	VFMADD231PS  Z31, Z16, Z0
+	VFMADD231PS  Z31, Z17, Z4
+	VFMADD231PS  Z31, Z18, Z8
+	VFMADD231PS  Z31, Z19, Z12
+	VBROADCASTSS (R8)(DI*4), Z31
+	VFMADD231PS  Z31, Z16, Z1
+	VFMADD231PS  Z31, Z17, Z5
+	VFMADD231PS  Z31, Z18, Z9
+	VFMADD231PS  Z31, Z19, Z13
+	VBROADCASTSS (R9)(DI*4), Z31
+	VFMADD231PS  Z31, Z16, Z2
+	VFMADD231PS  Z31, Z17, Z6
+	VFMADD231PS  Z31, Z18, Z10
+	VFMADD231PS  Z31, Z19, Z14
+	VBROADCASTSS (R10)(DI*4), Z31
+	VFMADD231PS  Z31, Z16, Z3
+	VFMADD231PS  Z31, Z17, Z7
+	VFMADD231PS  Z31, Z18, Z11
+	VFMADD231PS  Z31, Z19, Z15
+	ADDQ         DX, CX
+	INCQ         DI
+	CMPQ         DI, BX
+	JNE          position1
+	MOVQ         oStride+8(FP), CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z8, 128(AX)
+	VMOVUPS      Z12, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z9, 128(AX)
+	VMOVUPS      Z13, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z6, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z14, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	VMOVUPS      Z7, 64(AX)
+	VMOVUPS      Z11, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func softmaxes4AVX512(e *float32, n uint64, ml *float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxes4AVX512(SB), NOSPLIT, $0-24
+	MOVQ    e+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    ml+16(FP), DX
+	VMOVUPS (AX), Z0
+	VMOVUPS 512(AX), Z1
+	VMOVUPS 1024(AX), Z2
+	VMOVUPS 1536(AX), Z3
+	XORQ    BX, BX
+
+loop1:
+	VMAXPS        (AX)(BX*4), Z0, Z0
+	VMAXPS        512(AX)(BX*4), Z1, Z1
+	VMAXPS        1024(AX)(BX*4), Z2, Z2
+	VMAXPS        1536(AX)(BX*4), Z3, Z3
+	ADDQ          $0x00000010, BX
+	CMPQ          BX, CX
+	JB            loop1
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VMAXPS        Y4, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y5
+	VMAXPS        Y5, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y6
+	VMAXPS        Y6, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VMAXPS        Y7, Y3, Y3
+	VEXTRACTF128  $0x01, Y0, X4
+	VMAXPS        X4, X0, X0
+	VEXTRACTF128  $0x01, Y1, X5
+	VMAXPS        X5, X1, X1
+	VEXTRACTF128  $0x01, Y2, X6
+	VMAXPS        X6, X2, X2
+	VEXTRACTF128  $0x01, Y3, X7
+	VMAXPS        X7, X3, X3
+	VPERMILPS     $0x4e, X0, X4
+	VMAXPS        X4, X0, X0
+	VPERMILPS     $0x4e, X1, X5
+	VMAXPS        X5, X1, X1
+	VPERMILPS     $0x4e, X2, X6
+	VMAXPS        X6, X2, X2
+	VPERMILPS     $0x4e, X3, X7
+	VMAXPS        X7, X3, X3
+	VPERMILPS     $0xb1, X0, X4
+	VMAXPS        X4, X0, X0
+	VPERMILPS     $0xb1, X1, X5
+	VMAXPS        X5, X1, X1
+	VPERMILPS     $0xb1, X2, X6
+	VMAXPS        X6, X2, X2
+	VPERMILPS     $0xb1, X3, X7
+	VMAXPS        X7, X3, X3
+	VMOVSS        X0, (DX)
+	VBROADCASTSS  X0, Z0
+	VMOVSS        X1, 4(DX)
+	VBROADCASTSS  X1, Z1
+	VMOVSS        X2, 8(DX)
+	VBROADCASTSS  X2, Z2
+	VMOVSS        X3, 12(DX)
+	VBROADCASTSS  X3, Z3
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z11, Z11, Z11
+	VPXORD        Z12, Z12, Z12
+	VPXORD        Z13, Z13, Z13
+	VPXORD        Z14, Z14, Z14
+	VPXORD        Z15, Z15, Z15
+	XORQ          BX, BX
+
+loop2:
+	VMOVUPS          (AX)(BX*4), Z16
+	VSUBPS           Z0, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, (AX)(BX*4)
+	VADDPS           Z18, Z8, Z8
+	VMOVUPS          64(AX)(BX*4), Z16
+	VSUBPS           Z0, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 64(AX)(BX*4)
+	VADDPS           Z18, Z9, Z9
+	VMOVUPS          512(AX)(BX*4), Z16
+	VSUBPS           Z1, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 512(AX)(BX*4)
+	VADDPS           Z18, Z10, Z10
+	VMOVUPS          576(AX)(BX*4), Z16
+	VSUBPS           Z1, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 576(AX)(BX*4)
+	VADDPS           Z18, Z11, Z11
+	VMOVUPS          1024(AX)(BX*4), Z16
+	VSUBPS           Z2, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 1024(AX)(BX*4)
+	VADDPS           Z18, Z12, Z12
+	VMOVUPS          1088(AX)(BX*4), Z16
+	VSUBPS           Z2, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 1088(AX)(BX*4)
+	VADDPS           Z18, Z13, Z13
+	VMOVUPS          1536(AX)(BX*4), Z16
+	VSUBPS           Z3, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 1536(AX)(BX*4)
+	VADDPS           Z18, Z14, Z14
+	VMOVUPS          1600(AX)(BX*4), Z16
+	VSUBPS           Z3, Z16, Z16
+	VMULPS.BCST      log2e<>+0(SB), Z16, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z17, Z18
+	VMOVAPS          Z16, Z19
+	VFMADD231PS.BCST ln2Hi<>+0(SB), Z18, Z19
+	VFMADD231PS.BCST ln2Lo<>+0(SB), Z18, Z19
+	VBROADCASTSS     c6<>+0(SB), Z18
+	VFMADD213PS.BCST c5<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c4<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c3<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST c2<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VFMADD213PS.BCST one<>+0(SB), Z19, Z18
+	VPADDD.BCST      bias<>+0(SB), Z17, Z17
+	VPSLLD           $0x17, Z17, Z17
+	VMULPS           Z17, Z18, Z18
+	VCMPPS.BCST      $0x1e, expMax<>+0(SB), Z16, K1
+	VBROADCASTSS     infinity<>+0(SB), K1, Z18
+	VCMPPS.BCST      $0x15, expMin<>+0(SB), Z16, K1
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVUPS          Z18, 1600(AX)(BX*4)
+	VADDPS           Z18, Z15, Z15
+	ADDQ             $0x00000020, BX
+	CMPQ             BX, CX
+	JB               loop2
+	VADDPS           Z9, Z8, Z0
+	VADDPS           Z11, Z10, Z1
+	VADDPS           Z13, Z12, Z2
+	VADDPS           Z15, Z14, Z3
+	VEXTRACTF64X4    $0x01, Z0, Y4
+	VADDPS           Y4, Y0, Y0
+	VEXTRACTF64X4    $0x01, Z1, Y5
+	VADDPS           Y5, Y1, Y1
+	VEXTRACTF64X4    $0x01, Z2, Y6
+	VADDPS           Y6, Y2, Y2
+	VEXTRACTF64X4    $0x01, Z3, Y7
+	VADDPS           Y7, Y3, Y3
+	VEXTRACTF128     $0x01, Y0, X4
+	VADDPS           X4, X0, X0
+	VEXTRACTF128     $0x01, Y1, X5
+	VADDPS           X5, X1, X1
+	VEXTRACTF128     $0x01, Y2, X6
+	VADDPS           X6, X2, X2
+	VEXTRACTF128     $0x01, Y3, X7
+	VADDPS           X7, X3, X3
+	VPERMILPS        $0x4e, X0, X4
+	VADDPS           X4, X0, X0
+	VPERMILPS        $0x4e, X1, X5
+	VADDPS           X5, X1, X1
+	VPERMILPS        $0x4e, X2, X6
+	VADDPS           X6, X2, X2
+	VPERMILPS        $0x4e, X3, X7
+	VADDPS           X7, X3, X3
+	VPERMILPS        $0xb1, X0, X4
+	VADDPS           X4, X0, X0
+	VPERMILPS        $0xb1, X1, X5
+	VADDPS           X5, X1, X1
+	VPERMILPS        $0xb1, X2, X6
+	VADDPS           X6, X2, X2
+	VPERMILPS        $0xb1, X3, X7
+	VADDPS           X7, X3, X3
+	VMOVSS           X0, 16(DX)
+	VMOVSS           X1, 20(DX)
+	VMOVSS           X2, 24(DX)
+	VMOVSS           X3, 28(DX)
+	VZEROUPPER
+	RET

@@ -30,6 +30,14 @@ type headFuncs struct {
 	values [queriesMax]valuesFunc
 }
 
+// farFuncs are the same for 64 positions or elements. They ask for as much memory from far on as they read.
+type farFuncs struct {
+	scores [queriesMax]func(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64, far *byte)
+	values [queriesMax]func(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64, far *byte)
+}
+
+const farLanes = 64
+
 type (
 	scoresFunc func(scores *float32, scoresStride uint64, k *byte, kStride uint64, q *float32, headDim uint64)
 	valuesFunc func(o *float32, oStride uint64, v *byte, vStride uint64, e *float32, eStride uint64, n uint64)
@@ -44,7 +52,9 @@ type level struct {
 	blocks      map[quant.Type]tileFuncs[blockFunc]
 	superblocks map[quant.Type]tileFuncs[superFunc]
 	floats      map[quant.Type]tileFuncs[floatFunc]
-	heads       []headFuncs // widest first
+	heads       []headFuncs                                         // widest first
+	far         *farFuncs                                           // nil: none
+	softmaxes   [queriesMax]func(e *float32, n uint64, ml *float32) // of 1, 2, ... rows of scores, n a multiple of 32; nil: none
 
 	vectors
 	meters meters

@@ -85,8 +85,13 @@ var avx512 = level{
 		{64, [queriesMax]scoresFunc{scores64x1AVX512, scores64x2AVX512, scores64x3AVX512, scores64x4AVX512}, [queriesMax]valuesFunc{values64x1AVX512, values64x2AVX512, values64x3AVX512, values64x4AVX512}},
 		{16, [queriesMax]scoresFunc{scores16x1AVX512, scores16x2AVX512, scores16x3AVX512, scores16x4AVX512}, [queriesMax]valuesFunc{values16x1AVX512, values16x2AVX512, values16x3AVX512, values16x4AVX512}},
 	},
-	vectors: vectorsAVX512(),
-	meters:  meters{readAVX2, multiplyBytesAVX512, multiplyFloatsAVX512, 16 * 64, 16 * 16},
+	far: &farFuncs{
+		scores: [...]func(*float32, uint64, *byte, uint64, *float32, uint64, *byte){scores64x1FarAVX512, scores64x2FarAVX512, scores64x3FarAVX512, scores64x4FarAVX512},
+		values: [...]func(*float32, uint64, *byte, uint64, *float32, uint64, uint64, *byte){values64x1FarAVX512, values64x2FarAVX512, values64x3FarAVX512, values64x4FarAVX512},
+	},
+	softmaxes: [...]func(*float32, uint64, *float32){softmaxes1AVX512, softmaxes2AVX512, softmaxes3AVX512, softmaxes4AVX512},
+	vectors:   vectorsAVX512(),
+	meters:    meters{readAVX2, multiplyBytesAVX512, multiplyFloatsAVX512, 16 * 64, 16 * 16},
 }
 
 var vectorsAVX2 = vectors{
