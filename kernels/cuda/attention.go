@@ -102,7 +102,7 @@ func (b *Backend) Attention(dst, q kernels.Buffer, layer, heads int, spans []ker
 	s.compose(spans, heads, int(args.stride))
 	args.tiles = b.uploadTiles()
 	for _, w := range s.waves {
-		args.slots = int32(slotsFor(w.splitsMax))
+		args.slots = int32(w.slots(w.splitsMax))
 		partials := w.rows * heads * int(args.slots)
 		args.o = b.need(&s.partials, 4*partials*int(args.stride))
 		args.ml = b.need(&s.sums, 8*partials)
@@ -138,8 +138,14 @@ func (b *Backend) attendWave(w wave, args attentionArgs) {
 	}
 }
 
-// slotsFor rounds up to a power of two, so that a session's launches stay the same for as many steps as it has taken.
-func slotsFor(splits int) int { return 1 << bits.Len(uint(splits-1)) }
+// slots is the room for the partial results of a head. Where rows stand alone it is rounded up to a power of two, so that a
+// session's launches stay the same for as many steps as it has taken, and can be replayed.
+func (w *wave) slots(splits int) int {
+	if w.count > 0 {
+		return splits
+	}
+	return 1 << bits.Len(uint(splits-1))
+}
 
 // compose cuts a batch into waves, and rows that share keys and values into tiles.
 func (s *attentionState) compose(spans []kernels.Span, heads, stride int) {
@@ -180,7 +186,7 @@ func (s *attentionState) add(span *kernels.Span, first, rows, heads, stride int,
 	if n := len(s.waves); n > 0 {
 		w := &s.waves[n-1]
 		all := at + rows - w.first
-		slots := slotsFor(max(w.splitsMax, splits))
+		slots := w.slots(max(w.splitsMax, splits))
 		if (w.count > 0) == (len(tiles) > 0) && 4*all*heads*slots*stride <= partialBytesMax {
 			w.rows, w.splitsMax = all, max(w.splitsMax, splits)
 			w.count += len(tiles)
