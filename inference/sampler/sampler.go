@@ -190,8 +190,9 @@ func (s *Sampler) choose(best float32, mask Mask) {
 		k = int(s.parameters.TopK)
 	}
 	s.candidates = s.candidates[:0]
+	least := float32(math.Inf(-1)) // logit of the worst candidate, once there are k: most tokens are behind it
 	for i, logit := range s.logits {
-		if !mask.Allows(i) || (logit-best)/s.parameters.Temperature < -17 {
+		if logit < least || !mask.Allows(i) || (logit-best)/s.parameters.Temperature < -17 {
 			continue
 		}
 		c := candidate{token: tokenizer.Token(i), logit: logit}
@@ -203,9 +204,11 @@ func (s *Sampler) choose(best float32, mask Mask) {
 			for parent := k/2 - 1; parent >= 0; parent-- {
 				sink(s.candidates, parent)
 			}
+			least = s.candidates[0].logit
 		case better(c, s.candidates[0]) < 0:
 			s.candidates[0] = c
 			sink(s.candidates, 0)
+			least = s.candidates[0].logit
 		}
 	}
 	slices.SortFunc(s.candidates, better)
