@@ -145,6 +145,13 @@ func (e *Engine) loadWeights() error {
 		return m
 	}
 	w := &e.model.Weights
+	place := func(layer int) {
+		if p, ok := e.backend.(kernels.Placer); ok {
+			p.Place(layer, len(w.Layers))
+		}
+	}
+	place(-1)
+	defer place(-1)
 	e.weights.embedding = load(w.TokenEmbedding)
 	e.weights.outputNorm = load(w.OutputNorm)
 	e.weights.output[0] = e.weights.embedding
@@ -153,6 +160,7 @@ func (e *Engine) loadWeights() error {
 	}
 	for i := range w.Layers {
 		l := &w.Layers[i]
+		place(i)
 		e.weights.layers = append(e.weights.layers, layer{
 			attnNorm: load(l.AttnNorm), qkv: [...]kernels.Matrix{load(l.Q), load(l.K), load(l.V)}, o: [...]kernels.Matrix{load(l.O)},
 			biases: [...]kernels.Matrix{load(l.QBias), load(l.KBias), load(l.VBias)}, qNorm: load(l.QNorm), kNorm: load(l.KNorm),

@@ -128,3 +128,9 @@ type Backend interface {
 	// Close frees everything the backend made.
 	Close() error
 }
+
+// Placer is a Backend that spreads a model over several devices. Place says to which of the model's layers the matrices belong that
+// are made next; layer -1: to none.
+type Placer interface {
+	Place(layer, layers int)
+}

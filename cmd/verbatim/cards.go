@@ -14,6 +14,4 @@ type cards struct{ cuda.Cards }
 func machineCards() cards { return cards{cuda.Cards{Library: os.Getenv("VERBATIM_CUDA_LIBRARY")}} }
 
 // Start implements engines.Cards.
-func (c cards) Start(card int) (kernels.Backend, error) {
-	return cuda.New(cuda.Options{Library: c.Library, Device: card})
-}
+func (c cards) Start(cards ...int) (kernels.Backend, error) { return c.Open(cards...) }

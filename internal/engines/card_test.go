@@ -26,9 +26,7 @@ import (
 // fakeCards are the cards of the fake driver.
 type fakeCards struct{ cuda.Cards }
 
-func (c fakeCards) Start(card int) (kernels.Backend, error) {
-	return cuda.New(cuda.Options{Library: c.Library, Device: card})
-}
+func (c fakeCards) Start(cards ...int) (kernels.Backend, error) { return c.Open(cards...) }
 
 func cardDevice(d *cudatest.Driver, name string) engines.Device {
 	return engines.Device{Name: name, Threads: 1, Cards: fakeCards{cuda.Cards{Library: d.Path}}}
@@ -386,4 +384,35 @@ func TestCrowdOnSmallCard(t *testing.T) {
 		}
 	}
 	group.Wait()
+}
+
+// A model that has room on no card is spread over all, and gives the same answers.
+func TestModelIsSpreadOverCards(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	device := cardDevice(d, "cuda")
+	device.PrefillChunk = 8
+	one := openEmbedded(t, device)
+	want := story(t, one.Engine)
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.Configure(fmt.Sprintf("devices=2 memory=%d", 512<<20+d.Report().BytesMost*7/8))
+	one = openEmbedded(t, device)
+	if got := one.Engine.Backend().Device; got != "emulated card 0 + emulated card 1" {
+		t.Errorf("the model is on %s, want it on two cards", got)
+	}
+	if got := story(t, one.Engine); got != want {
+		t.Errorf("on two cards: %q, want %q", got, want)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	named := device
+	named.Name = "cuda:0"
+	if _, err := named.Open(context.Background(), models.Store{Embedded: embedded.GGUF}, "embedded"); !errors.Is(err, kernels.ErrMemory) {
+		t.Errorf("on a named card: got %v, want an error that wraps %v", err, kernels.ErrMemory)
+	}
+	if r := d.Report(); r.Live != 0 || r.Leaked != 0 {
+		t.Errorf("after Close %d live and %d leaked objects", r.Live, r.Leaked)
+	}
 }

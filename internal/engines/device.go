@@ -31,8 +31,8 @@ type Cards interface {
 	Count() (int, error)
 	// FreeBytes is the free memory of a card, counted from 0.
 	FreeBytes(card int) (int64, error)
-	// Start starts a backend on a card. The caller closes it.
-	Start(card int) (kernels.Backend, error)
+	// Start starts a backend on a card, or one that spreads a model over several. The caller closes it.
+	Start(cards ...int) (kernels.Backend, error)
 }
 
 // cacheMinBytes is the size from which packed weights are kept: packing less takes no time.
@@ -84,7 +84,7 @@ func (d *Device) wantsCard() bool {
 // Backend starts a backend where models would go. The caller closes it.
 func (d *Device) Backend() (kernels.Backend, error) {
 	if d.wantsCard() {
-		b, err := d.startCard()
+		b, err := d.startCard(false)
 		if err == nil || d.Name != "auto" {
 			return b, err
 		}
@@ -97,20 +97,40 @@ func (d *Device) CPU() (*cpu.Backend, error) {
 	return cpu.New(cpu.Options{Threads: d.Threads, Level: d.Level})
 }
 
-// startCard starts a backend on the card that was asked for, else on the one with the most free memory.
-func (d *Device) startCard() (kernels.Backend, error) {
+// startCard starts a backend on the card that was asked for, else on the one with the most free memory, or on all.
+func (d *Device) startCard(all bool) (kernels.Backend, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	card, err := d.chooseCard()
-	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", d.Name, err)
+	var cards []int
+	if all {
+		for card := range d.spread() {
+			cards = append(cards, card)
+		}
+	} else {
+		card, err := d.chooseCard()
+		if err != nil {
+			return nil, fmt.Errorf("device %s: %w", d.Name, err)
+		}
+		cards = append(cards, card)
 	}
-	b, err := d.Cards.Start(card)
+	b, err := d.Cards.Start(cards...)
 	if err != nil {
 		return nil, fmt.Errorf("device %s: %w", d.Name, err)
 	}
 	return b, nil
+}
+
+// spread is how many cards a model may be spread over, 1 if over none.
+func (d *Device) spread() int {
+	if d.Name != "auto" && d.Name != "cuda" || d.Cards == nil {
+		return 1
+	}
+	count, err := d.Cards.Count()
+	if err != nil {
+		return 1
+	}
+	return count
 }
 
 func (d *Device) chooseCard() (int, error) {
@@ -139,8 +159,8 @@ func (d *Device) chooseCard() (int, error) {
 // cardPositionsMin is how many positions of keys and values there must be room for, so that a model is not loaded in vain.
 const cardPositionsMin = 2048
 
-func (d *Device) loadCard(ctx context.Context, model *models.Model) (*Loaded, error) {
-	b, err := d.startCard()
+func (d *Device) loadCard(ctx context.Context, model *models.Model, all bool) (*Loaded, error) {
+	b, err := d.startCard(all)
 	if err != nil {
 		return nil, err
 	}

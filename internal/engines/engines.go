@@ -60,9 +60,12 @@ func (d *Device) load(ctx context.Context, model *models.Model, packed *cpu.Pack
 	if !d.wantsCard() {
 		return d.loadCPU(model, packed)
 	}
-	loaded, err := d.loadCard(ctx, model)
+	loaded, err := d.loadCard(ctx, model, false)
 	for errors.Is(err, kernels.ErrMemory) && d.room != nil && d.room() {
-		loaded, err = d.loadCard(ctx, model)
+		loaded, err = d.loadCard(ctx, model, false)
+	}
+	if errors.Is(err, kernels.ErrMemory) && d.spread() > 1 {
+		loaded, err = d.loadCard(ctx, model, true)
 	}
 	if err == nil || d.Name != "auto" {
 		return loaded, errors.Join(err, packed.Close())

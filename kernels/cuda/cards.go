@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+
+	"verbatim/kernels"
 )
 
 // Cards are the cards of this machine, as the driver in Library sees them ("": libcuda.so.1, as the loader finds it).
@@ -40,4 +42,23 @@ func (c Cards) FreeBytes(card int) (free int64, err error) {
 	}
 	free, _, err = d.memoryInfo()
 	return free, errors.Join(err, d.setCurrent(0))
+}
+
+// Open starts a backend on a card, or one that spreads a model over several.
+func (c Cards) Open(cards ...int) (kernels.Backend, error) {
+	var all []*Backend
+	for _, card := range cards {
+		b, err := New(Options{Library: c.Library, Device: card})
+		if err != nil {
+			for _, b := range all {
+				err = errors.Join(err, b.Close())
+			}
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	return NewSplit(all...), nil
 }
