@@ -78,14 +78,6 @@ func (b *Backend) cut(c *kv, positions int) {
 	}
 }
 
-// FreeKV gives back all memory of a KV that is not used any more.
-func (b *Backend) FreeKV(dst kernels.KV) {
-	c := dst.(*kv)
-	b.cut(c, 0)
-	b.retire(c.table)
-	c.table = 0
-}
-
 // own makes the page of a split one that no other KV shares.
 func (b *Backend) own(c *kv, split int) error {
 	before := c.pages[split]
