@@ -30,8 +30,35 @@ func encode(t testing.TB, r *receipt.Receipt) []byte {
 	return encoded
 }
 
+// specials gives receipts of each kind: plain, of a cron, of a duplicate.
+func specials(t testing.TB) map[string]receipt.Receipt {
+	t.Helper()
+	all := map[string]receipt.Receipt{"plain": signed(t)}
+	for name, change := range map[string]func(*receipt.Receipt){"cron": beCron, "duplicate": beDuplicate} {
+		r := signed(t)
+		change(&r)
+		if err := r.Sign(key()); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = r
+	}
+	return all
+}
+
+func beCron(r *receipt.Receipt) { r.Cron, r.Message, r.Assignment = "0-10-blocks", ao.ID{}, ao.ID{} }
+
+func beDuplicate(r *receipt.Receipt) {
+	r.Duplicate, r.Original, r.MemoryAfter, r.Gas, r.Fault, r.Inferences = true, 2, r.MemoryBefore, 0, "", nil
+}
+
 func TestRoundTrip(t *testing.T) {
-	r := signed(t)
+	for _, r := range specials(t) {
+		roundTrip(t, r)
+	}
+}
+
+func roundTrip(t *testing.T, r receipt.Receipt) {
+	t.Helper()
 	encoded := encode(t, &r)
 	back, err := receipt.Decode(encoded)
 	if err != nil {
@@ -47,8 +74,14 @@ func TestRoundTrip(t *testing.T) {
 
 // Every truncation is refused; every flipped bit is refused by the decoder or by the signature.
 func TestDamageIsNoticed(t *testing.T) {
-	r := signed(t)
-	encoded := encode(t, &r)
+	for _, r := range specials(t) {
+		damage(t, &r)
+	}
+}
+
+func damage(t *testing.T, r *receipt.Receipt) {
+	t.Helper()
+	encoded := encode(t, r)
 	for n := range encoded {
 		if _, err := receipt.Decode(encoded[:n]); err == nil {
 			t.Errorf("the first %d of %d bytes decode", n, len(encoded))
@@ -106,6 +139,20 @@ func TestLimits(t *testing.T) {
 		{"nonce below boot", func(r *receipt.Receipt) { r.Nonce = receipt.BootNonce - 1 }, false},
 		{"negative epoch", func(r *receipt.Receipt) { r.Epoch = -1 }, false},
 		{"previous at sequence 0", func(r *receipt.Receipt) { r.Sequence = 0 }, false},
+		{"cron", beCron, true},
+		{"cron before the first assignment", func(r *receipt.Receipt) { beCron(r); r.Nonce = receipt.BootNonce }, true},
+		{"cron with a message", func(r *receipt.Receipt) { r.Cron, r.Assignment = "0-1-block", ao.ID{} }, false},
+		{"cron with an assignment", func(r *receipt.Receipt) { r.Cron, r.Message = "0-1-block", ao.ID{} }, false},
+		{"cron with an epoch", func(r *receipt.Receipt) { beCron(r); r.Epoch = 1 }, false},
+		{"longest cron", func(r *receipt.Receipt) { beCron(r); r.Cron = text(receipt.TextBytesMax) }, true},
+		{"cron too long", func(r *receipt.Receipt) { beCron(r); r.Cron = text(receipt.TextBytesMax + 1) }, false},
+		{"duplicate", beDuplicate, true},
+		{"duplicate of itself", func(r *receipt.Receipt) { beDuplicate(r); r.Original = r.Nonce }, false},
+		{"duplicate of nothing", func(r *receipt.Receipt) { beDuplicate(r); r.Original = -1 }, false},
+		{"duplicate with gas", func(r *receipt.Receipt) { beDuplicate(r); r.Gas = 1 }, false},
+		{"duplicate with another memory", func(r *receipt.Receipt) { beDuplicate(r); r.MemoryAfter.Bytes++ }, false},
+		{"original without duplicate", func(r *receipt.Receipt) { r.Original = 1 }, false},
+		{"duplicate of a cron", func(r *receipt.Receipt) { beDuplicate(r); beCron(r) }, false},
 		{"no previous", func(r *receipt.Receipt) { r.Previous = receipt.Digest{} }, false},
 	} {
 		r := signed(t)
