@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,8 +50,10 @@ func newInfoCommand() *cobra.Command {
 			defer backend.Close()
 			i := information{
 				Version: programVersion(), Arithmetic: kernels.Version, CPULevel: backend.Info().Level, CPULevels: cpu.Levels(),
-				Threads: backend.Threads(), Devices: []string{"cpu"}, Embedded: embedded.SHA256, Formats: wasmhost.Formats(),
+				Threads: backend.Threads(), Embedded: embedded.SHA256, Formats: wasmhost.Formats(),
 			}
+			var none error
+			i.Devices, none = devices()
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), i)
 			}
@@ -58,16 +61,34 @@ func newInfoCommand() *cobra.Command {
 arithmetic       %s
 cpu level        %s (available: %v)
 threads          %d
-devices          %v (no CUDA in this build)
+devices          %s
 embedded model   sha256 %s
 module formats   %v
-`, build(), i.Arithmetic, i.CPULevel, i.CPULevels, i.Threads, i.Devices, i.Embedded, i.Formats)
+`, build(), i.Arithmetic, i.CPULevel, i.CPULevels, i.Threads, describeDevices(i.Devices, none), i.Embedded, i.Formats)
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&url, "url", "", "ask a running unit for its health instead")
 	return cmd
+}
+
+// devices are the values that --device takes, each card with its name. The error says why there are no cards.
+func devices() ([]string, error) {
+	all := []string{"cpu"}
+	names, err := machineCards().Names()
+	for i, name := range names {
+		all = append(all, fmt.Sprintf("cuda:%d (%s)", i, name))
+	}
+	return all, err
+}
+
+func describeDevices(all []string, none error) string {
+	text := strings.Join(all, ", ")
+	if none != nil {
+		text += fmt.Sprintf("; no graphics cards: %v", none)
+	}
+	return text
 }
 
 // printHealth shows what GET /health of a running unit says; anything but 200 is an error.

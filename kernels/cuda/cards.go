@@ -20,6 +20,26 @@ func (c Cards) Count() (count int, err error) {
 	return d.deviceCount()
 }
 
+// Names are the cards' names and levels, like "NVIDIA H200, sm_90".
+func (c Cards) Names() ([]string, error) {
+	count, err := c.Count()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for card := range count {
+		b := &Backend{}
+		if b.driver, err = openDriver(c.Library); err == nil {
+			err = b.describe(card)
+		}
+		if err != nil {
+			return names, err
+		}
+		names = append(names, b.info.Device+", "+b.info.Level)
+	}
+	return names, nil
+}
+
 // FreeBytes is the free memory of a card. It takes the card's context for a moment.
 func (c Cards) FreeBytes(card int) (free int64, err error) {
 	d, err := openDriver(c.Library)

@@ -224,3 +224,24 @@ func TestProfile(t *testing.T) {
 		t.Error("times changed while nothing was measured")
 	}
 }
+
+func TestCards(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "devices=2 memory=1000000000")
+	c := cuda.Cards{Library: d.Path}
+	names, err := c.Names()
+	if err != nil || !slices.Equal(names, []string{"emulated card 0, sm_80", "emulated card 1, sm_80"}) {
+		t.Errorf("got %q, %v", names, err)
+	}
+	if free, err := c.FreeBytes(1); err != nil || free != 1000000000 {
+		t.Errorf("got %d free bytes, %v, want 1000000000", free, err)
+	}
+	if _, err := c.FreeBytes(2); err == nil {
+		t.Error("card 2 of two has free bytes")
+	}
+	if r := d.Report(); r.Live != 0 || r.Leaked != 0 {
+		t.Errorf("%d live, %d leaked objects", r.Live, r.Leaked)
+	}
+	if _, err := (cuda.Cards{Library: "libcuda-that-nobody-has.so.1"}).Names(); !errors.Is(err, cuda.ErrNoDriver) {
+		t.Errorf("without a driver: got %v, want %v", err, cuda.ErrNoDriver)
+	}
+}

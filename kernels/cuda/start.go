@@ -27,6 +27,19 @@ func newBackend(d driver, o Options) (*Backend, error) {
 }
 
 func (b *Backend) openDevice(ordinal int) error {
+	if err := b.describe(ordinal); err != nil {
+		return err
+	}
+	var err error
+	if b.limits.arch < archMin {
+		return fmt.Errorf("card %d, %s, is %s; sm_%d (Volta) or later is needed", ordinal, b.info.Device, b.info.Level, archMin)
+	}
+	b.context, err = b.driver.retain(b.device)
+	return err
+}
+
+// describe learns what a card is without using it.
+func (b *Backend) describe(ordinal int) error {
 	d := b.driver
 	count, err := d.deviceCount()
 	if err != nil {
@@ -53,12 +66,8 @@ func (b *Backend) openDevice(ordinal int) error {
 		multiprocessors: values[attributeMultiprocessors],
 		sharedBytesMax:  values[attributeSharedBytesMax],
 	}
-	if b.limits.arch < archMin {
-		return fmt.Errorf("card %d, %s, is sm_%d; sm_%d (Volta) or later is needed", ordinal, name, b.limits.arch, archMin)
-	}
 	b.info = kernels.Info{Name: "cuda", Level: fmt.Sprintf("sm_%d", b.limits.arch), Device: name}
-	b.context, err = d.retain(b.device)
-	return err
+	return nil
 }
 
 // prepare makes what every backend has on the card.
