@@ -26,16 +26,16 @@ func (e *evaluation) runEmscripten(c Call, img image) []byte {
 	if !e.m.noFiles {
 		e.call("emscripten_stack_init")
 	}
-	if img.memory == nil {
+	if img.cold {
 		if !e.m.noFiles {
 			e.stackCookies()
 		}
 		e.call("__wasm_call_ctors")
 	}
 	if e.m.main != mainNever {
-		e.runMain(img.memory == nil)
+		e.runMain(img.cold)
 	}
-	if img.memory != nil {
+	if !img.cold {
 		e.restore(img) // what the constructors did is in it
 	}
 	if !e.m.early {
@@ -200,11 +200,32 @@ func exit(_ *evaluation, stack []uint64) {
 	panic(&Fault{Exit, fmt.Sprintf("exit status %d", int32(arg(stack, 0)))})
 }
 
-// memcpy moves bytes; overlapping ranges keep their order, as copyWithin does.
+// memcpy is the copyWithin of JavaScript's arrays: overlapping ranges keep their order, and what lies beyond the memory is
+// left out. Published modules depend on that: their realloc copies to null when memory has run out.
 func memcpy(e *evaluation, stack []uint64) {
-	to, from, n := arg(stack, 0), arg(stack, 1), arg(stack, 2)
+	to, from, n := int64(arg(stack, 0)), int64(arg(stack, 1)), int64(arg(stack, 2))
+	end := from + n
+	switch {
+	case e.m.time32: // numbers are signed there, and count from the end if negative
+		to, from = int64(int32(to)), int64(int32(from))
+		end = from + int64(int32(n))
+	case !e.m.wide:
+		end = int64(uint32(end))
+	}
+	size := int64(e.memory.Size())
+	within := func(at int64) int64 {
+		if at < 0 {
+			return max(size+at, 0)
+		}
+		return min(at, size)
+	}
+	to, from, end = within(to), within(from), within(end)
+	n = min(end-from, size-to)
+	if n <= 0 {
+		return
+	}
 	e.chargeBytes(uint64(n))
-	copy(e.bytes(to, n), e.bytes(from, n))
+	copy(e.bytes(uint32(to), uint32(n)), e.bytes(uint32(from), uint32(n)))
 }
 
 // resizeHeap grows memory by the loader's rule: at least what was asked for, at best a fifth more than there is.

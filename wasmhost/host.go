@@ -22,12 +22,14 @@ import (
 
 // Options are what may differ between machines without a difference in results.
 type Options struct {
-	CacheDir string // where compiled code is kept between runs; "" keeps it in this daemon's memory only
+	CacheDir      string // where compiled code is kept between runs; "" keeps it in this daemon's memory only
+	InstancesKept int    // for each module, the instances that HandleImage keeps between messages
 }
 
 // Host compiles modules. It is safe for concurrent use.
 type Host struct {
-	cache wazero.CompilationCache
+	cache         wazero.CompilationCache
+	instancesKept int
 
 	mu      sync.Mutex
 	modules []*Module // to close with the host
@@ -36,13 +38,13 @@ type Host struct {
 // New returns a host.
 func New(ctx context.Context, opts Options) (*Host, error) {
 	if opts.CacheDir == "" {
-		return &Host{cache: wazero.NewCompilationCache()}, nil
+		return &Host{cache: wazero.NewCompilationCache(), instancesKept: opts.InstancesKept}, nil
 	}
 	cache, err := wazero.NewCompilationCacheWithDir(opts.CacheDir)
 	if err != nil {
 		return nil, fmt.Errorf("open the cache of compiled modules in %s: %w", opts.CacheDir, err)
 	}
-	return &Host{cache: cache}, nil
+	return &Host{cache: cache, instancesKept: opts.InstancesKept}, nil
 }
 
 // Close releases all modules of the host. No call of Handle may be running.

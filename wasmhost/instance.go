@@ -13,14 +13,9 @@ import (
 
 // evaluation is one call of Handle: one instance and all that its host functions know. It is used by one goroutine.
 type evaluation struct {
-	ctx    context.Context
-	m      *Module
-	mod    api.Module
-	memory api.Memory
-	linear *linearMemory
-	fuel   api.MutableGlobal
-	stack  api.MutableGlobal
-	used   api.MutableGlobal // counts the reference's gas; nil in formats that do not
+	ctx context.Context
+	m   *Module
+	*instance
 
 	gasMax, gasGranted uint64
 	memoryBytesMax     uint64
@@ -33,8 +28,7 @@ type evaluation struct {
 	tempRet    uint32 // the upper half of a 64-bit result, in early formats
 	zoneKnown  bool   // early formats write the time zone once
 	async      asyncify
-	invokes    []map[string]api.Function // what protected calls call, by nesting depth; one call engine cannot nest
-	depth      int
+	depth      int // of protected calls
 }
 
 type evaluationKey struct{}
@@ -55,48 +49,95 @@ func newEvaluation(ctx context.Context, m *Module, c Call) *evaluation {
 	return e
 }
 
-// image is a memory taken apart: the linear memory and what the trailer says. A nil memory is a cold start.
+// image is a memory taken apart: the linear memory and what the trailer says.
 type image struct {
-	memory  []byte
+	cold    bool
+	warm    bool   // the instance's memory holds the image already
+	memory  []byte // else
 	globals []uint64
 }
 
 // start makes the instance: with memory nil as the module defines it, otherwise as the image says.
-func (e *evaluation) start(memory []byte) (image, error) {
-	img := image{memory: memory}
+func (e *evaluation) start(memory []byte) (image, *linearMemory, error) {
+	img := image{memory: memory, cold: memory == nil}
 	if memory != nil && !e.m.emscripten {
 		var err error
 		img.memory, img.globals, e.clock.now, err = splitTrailer(memory, len(e.m.globals))
 		if err != nil {
-			return img, err
+			return img, nil, err
 		}
 	}
-	if n := len(img.memory); memory != nil && (n%pageBytes != 0 || n < int(e.m.pagesMin)*pageBytes) {
-		return img, fmt.Errorf("%w: %d bytes; whole pages and at least %d are needed", ErrBadMemory, n,
-			int(e.m.pagesMin)*pageBytes)
+	if err := e.checkSize(len(img.memory), img.cold); err != nil {
+		return img, nil, err
 	}
-	need := max(uint64(e.m.pagesMin)*pageBytes, uint64(len(img.memory)))
-	if need > e.memoryBytesMax {
-		return img, &Fault{MemoryLimit, fmt.Sprintf("module needs %d bytes; the limit is %d", need, e.memoryBytesMax)}
+	linear := restoreMemory(e, img.memory, e.memoryBytesMax)
+	inst, err := e.m.instantiate(e, linear)
+	if err != nil {
+		return img, nil, err
 	}
-	e.linear = restoreMemory(e, img.memory, e.memoryBytesMax)
-	ctx := experimental.WithMemoryAllocator(e.ctx, e.linear)
+	e.instance = inst
+	e.prepare()
+	return img, linear, nil
+}
+
+// fits checks an image before an instance is made for it.
+func (e *evaluation) fits(i *Image) error {
+	if i == nil {
+		return e.checkSize(0, true)
+	}
+	return e.checkSize(i.size, false)
+}
+
+// warmImage is the image of an instance that holds it, with what the trailer says.
+func (e *evaluation) warmImage(i *Image) image {
+	img := image{cold: i == nil, warm: true}
+	if i != nil && !e.m.emscripten {
+		var err error
+		if _, img.globals, e.clock.now, err = splitTrailer(i.tail, len(e.m.globals)); err != nil {
+			panic(&failure{err})
+		}
+	}
+	return img
+}
+
+// checkSize checks the size of a memory to start from.
+func (e *evaluation) checkSize(n int, cold bool) error {
+	least := int(e.m.pagesMin) * pageBytes
+	if !cold && (n%pageBytes != 0 || n < least) {
+		return fmt.Errorf("%w: %d bytes; whole pages and at least %d are needed", ErrBadMemory, n, least)
+	}
+	if need := uint64(max(least, n)); need > e.memoryBytesMax {
+		return &Fault{MemoryLimit, fmt.Sprintf("module needs %d bytes; the limit is %d", need, e.memoryBytesMax)}
+	}
+	return nil
+}
+
+// instantiate makes an instance whose memory the allocator gives.
+func (m *Module) instantiate(e *evaluation, memory experimental.MemoryAllocator) (*instance, error) {
+	ctx := experimental.WithMemoryAllocator(e.ctx, memory)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	mod, err := e.m.runtime.InstantiateModule(ctx, e.m.compiled, config)
+	mod, err := m.runtime.InstantiateModule(ctx, m.compiled, config)
 	if err != nil {
 		// Nothing runs here: what is left to go wrong is a segment of the module that does not fit.
-		return img, &Fault{Trap, "instantiate: " + innermost(err).Error()}
+		return nil, &Fault{Trap, "instantiate: " + innermost(err).Error()}
 	}
-	e.mod, e.memory = mod, mod.Memory()
-	e.fuel = mod.ExportedGlobal(fuelExport).(api.MutableGlobal)
-	e.stack = mod.ExportedGlobal(stackExport).(api.MutableGlobal)
+	inst := &instance{mod: mod, memory: mod.Memory(), calls: map[string]*callable{},
+		fuel:  mod.ExportedGlobal(fuelExport).(api.MutableGlobal),
+		stack: mod.ExportedGlobal(stackExport).(api.MutableGlobal)}
+	if m.gas == gasByModule || m.gas == gasReference {
+		inst.used = mod.ExportedGlobal(usedExport).(api.MutableGlobal)
+	}
+	for _, g := range m.globals {
+		inst.globals = append(inst.globals, mod.ExportedGlobal(g.Name).(api.MutableGlobal))
+	}
+	return inst, nil
+}
+
+// prepare sets the counters of the instance.
+func (e *evaluation) prepare() {
 	e.stack.Set(StackBytesMax)
-	if e.m.gas == gasByModule || e.m.gas == gasReference {
-		e.used = mod.ExportedGlobal(usedExport).(api.MutableGlobal)
-	}
 	e.gasGranted = min(gasSlice, e.gasMax)
 	e.fuel.Set(e.gasGranted)
-	return img, nil
 }
 
 func (e *evaluation) close() { _ = e.mod.Close(context.WithoutCancel(e.ctx)) }
@@ -128,9 +169,22 @@ type callError struct{ error }
 
 func (c callError) Unwrap() error { return c.error }
 
+// callable is a function of the module with a call engine, which cannot run twice at a time.
+type callable struct {
+	f    api.Function
+	busy bool
+}
+
 // call runs an exported function; any failure of it unwinds to protect.
 func (e *evaluation) call(name string, params ...uint64) uint64 {
-	results, err := e.mod.ExportedFunction(name).Call(e.ctx, params...)
+	c := e.calls[name]
+	if c == nil || c.busy {
+		c = &callable{f: e.mod.ExportedFunction(name)}
+		e.calls[name] = c
+	}
+	c.busy = true
+	results, err := c.f.Call(e.ctx, params...)
+	c.busy = false
 	if err != nil {
 		panic(callError{err})
 	}
@@ -157,8 +211,14 @@ func (e *evaluation) run(c Call, img image) []byte {
 	return e.runPlain(c, img)
 }
 
-// restore completes the linear memory of an instance that was made over the image.
+// restore completes the linear memory of an instance that was made over the image, and sets the globals.
 func (e *evaluation) restore(img image) {
+	for i, v := range img.globals {
+		e.instance.globals[i].Set(v)
+	}
+	if img.warm {
+		return
+	}
 	have := int(e.memory.Size())
 	if grow := (len(img.memory) - have) / pageBytes; grow > 0 {
 		if _, ok := e.memory.Grow(uint32(grow)); !ok {
@@ -168,32 +228,28 @@ func (e *evaluation) restore(img image) {
 	// Making the instance wrote the module's data segments over the image.
 	end := min(e.m.dataEnd, len(img.memory))
 	copy(e.bytes(0, uint32(end)), img.memory[:end])
-	for i, g := range e.globals() {
-		g.Set(img.globals[i])
-	}
 }
 
-// snapshot returns the image. The memory's slice is handed over: the instance is not used again.
-func (e *evaluation) snapshot() []byte {
-	memory := e.linear.buf[:e.memory.Size()]
+// tail is what the image has after the linear memory.
+func (e *evaluation) tail() []byte {
 	if e.m.emscripten {
-		return memory
+		return nil
 	}
 	var values []uint64
-	for _, g := range e.globals() {
+	for _, g := range e.instance.globals {
 		v := g.Get()
 		if t := g.Type(); t == api.ValueTypeI32 || t == api.ValueTypeF32 {
 			v &= math.MaxUint32
 		}
 		values = append(values, v)
 	}
-	return appendTrailer(memory, values, e.clock.now)
+	return appendTrailer(nil, values, e.clock.now)
 }
 
 // runPlain follows the convention of HyperBEAM's json-iface: both strings in memory from malloc.
 func (e *evaluation) runPlain(c Call, img image) []byte {
 	switch {
-	case img.memory != nil:
+	case !img.cold:
 		e.restore(img)
 	case e.m.exports["_initialize"]:
 		e.call("_initialize")

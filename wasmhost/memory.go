@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-const pageBytes = 65536
+const (
+	pageBytes    = 65536
+	pagesHighest = 65536 // 4 GiB
+)
 
 // linearMemory backs one instance's memory with a slice that the caller gets when the instance is done, so that
 // a snapshot costs no copy. It is never reused.
@@ -89,13 +91,12 @@ func splitTrailer(image []byte, n int) (memory []byte, globals []uint64, clock u
 	return image[:len(image)-size], globals, binary.LittleEndian.Uint64(trailer[8*n:]), nil
 }
 
-// globals returns the module's exported mutable globals.
-func (e *evaluation) globals() []api.MutableGlobal {
-	out := make([]api.MutableGlobal, len(e.m.globals))
-	for i, g := range e.m.globals {
-		out[i] = e.mod.ExportedGlobal(g.Name).(api.MutableGlobal)
+// tailBytes is the length of the trailer.
+func (m *Module) tailBytes() int {
+	if m.emscripten {
+		return 0
 	}
-	return out
+	return trailerFixedSize + 8*len(m.globals)
 }
 
 // The accessors below are what host functions use: an address out of bounds is the module's trap.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -22,9 +23,15 @@ type Module struct {
 	runtime  wazero.Runtime // one per module, because signatures of host functions differ between modules
 	compiled wazero.CompiledModule
 	pagesMin uint32
-	globals  []wasmbin.ExportedGlobal // mutable globals that belong to the image; plain modules only
+	pagesMax uint32
+	globals  []wasmbin.ExportedGlobal // mutable globals; in plain modules they belong to the image
 	exports  map[string]bool
 	dataEnd  int // where the active data segments end; they overwrite a restored memory below this
+
+	kept       int  // instances to keep for HandleImage
+	onlyMemory bool // an instance can be used again: its state is memory and numeric globals
+	mu         sync.Mutex
+	store      []*warm // the one that waited longest first
 }
 
 // Format is the module's format, as given or detected.
@@ -57,23 +64,28 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 	if err != nil {
 		return nil, err
 	}
-	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport, Stack: stackExport}
+	names := wasmbin.Names{RefillModule: moduleGas, RefillName: refillName, Fuel: fuelExport, Stack: stackExport,
+		GlobalPrefix: globalPrefix}
 	if conv.gas == gasByModule || conv.gas == gasReference {
 		names.Used, names.Reference = usedExport, conv.gas == gasReference
-	}
-	if !conv.emscripten {
-		names.GlobalPrefix = globalPrefix
 	}
 	metered, globals, err := wasmbin.Instrument(bin, names)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
+	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, pagesMax: pagesMax(bin), exports: map[string]bool{},
+		dataEnd: bin.DataEnd(), kept: h.instancesKept, onlyMemory: !bin.ChangesTables()}
 	for _, g := range globals {
-		if g.Type == wasmbin.V128 || g.Type == wasmbin.FuncRef || g.Type == wasmbin.ExternRef {
+		numeric := g.Type != wasmbin.V128 && g.Type != wasmbin.FuncRef && g.Type != wasmbin.ExternRef
+		switch {
+		case numeric:
+			m.globals = append(m.globals, g)
+		case !conv.emscripten:
 			return nil, fmt.Errorf("%w: a mutable global of type %v cannot be kept", ErrModule, g.Type)
+		default:
+			m.onlyMemory = false
 		}
 	}
-	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, globals: globals, exports: map[string]bool{}, dataEnd: bin.DataEnd()}
 	for _, e := range bin.Exports { // with the names that minified modules got
 		m.exports[e.Name] = e.Kind == wasmbin.KindFunc
 	}
@@ -100,6 +112,14 @@ func (h *Host) build(ctx context.Context, m *Module, bin *wasmbin.Module, import
 	defer h.mu.Unlock()
 	h.modules = append(h.modules, m)
 	return nil
+}
+
+// pagesMax is the largest memory that the module may have.
+func pagesMax(bin *wasmbin.Module) uint32 {
+	if bin.Memory.HasMax {
+		return min(bin.Memory.Max, pagesHighest)
+	}
+	return pagesHighest
 }
 
 // Close releases the module's code. No call of Handle may be running.
@@ -202,21 +222,18 @@ type Return struct {
 	Response []byte // the JSON that handle returned
 	Memory   []byte // image to hand to the next Call; for emscripten modules the whole linear memory
 	Gas      uint64 // set after a Fault as well
+	Image    *Image // the same, from HandleImage
 	Reported uint64 // gas used as the format's loader reports it: 0 for published formats without metering
 }
 
 // Handle evaluates one message. The error is a *Fault when the module failed, and anything else (context ended,
 // inferencer failed, memory of another module) when the host could not evaluate it.
 func (m *Module) Handle(ctx context.Context, c Call) (Return, error) {
-	if len(c.Message) > MessageBytesMax || len(c.Env) > MessageBytesMax {
-		return Return{}, &Fault{BadMessage, fmt.Sprintf("message of %d and environment of %d bytes; the limit is %d",
-			len(c.Message), len(c.Env), MessageBytesMax)}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := checkCall(ctx, c); err != nil {
 		return Return{}, err
 	}
 	e := newEvaluation(ctx, m, c)
-	image, err := e.start(c.Memory)
+	image, linear, err := e.start(c.Memory)
 	if err != nil {
 		return Return{}, err
 	}
@@ -226,7 +243,18 @@ func (m *Module) Handle(ctx context.Context, c Call) (Return, error) {
 	if err := e.protect(run); err != nil {
 		return Return{Gas: e.gasUsed(), Reported: e.reported()}, err
 	}
-	return Return{Response: response, Memory: e.snapshot(), Gas: e.gasUsed(), Reported: e.reported()}, nil
+	// The memory's slice is handed over: the instance is not used again.
+	memory := append(linear.buf[:e.memory.Size()], e.tail()...)
+	return Return{Response: response, Memory: memory, Gas: e.gasUsed(), Reported: e.reported()}, nil
+}
+
+// checkCall refuses calls that nothing needs to run for.
+func checkCall(ctx context.Context, c Call) error {
+	if len(c.Message) > MessageBytesMax || len(c.Env) > MessageBytesMax {
+		return &Fault{BadMessage, fmt.Sprintf("message of %d and environment of %d bytes; the limit is %d",
+			len(c.Message), len(c.Env), MessageBytesMax)}
+	}
+	return ctx.Err()
 }
 
 // result reads the string that handle returned. Invalid UTF-8 becomes U+FFFD as in the reference loader (WHATWG).

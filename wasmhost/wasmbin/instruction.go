@@ -22,6 +22,7 @@ const (
 	opLocalTee    = 0x22
 	opGlobalGet   = 0x23
 	opGlobalSet   = 0x24
+	opTableSet    = 0x26
 	opLoadFirst   = 0x28
 	opLoadLast    = 0x35
 	opStoreFirst  = 0x36
@@ -57,11 +58,13 @@ const (
 // Sub-opcodes behind 0xFC that touch as many bytes or elements as their last operand says.
 const (
 	miscMemoryInit = 8
+	miscDataDrop   = 9
 	miscMemoryCopy = 10
 	miscMemoryFill = 11
 	miscTableInit  = 12
 	miscTableCopy  = 14
 	miscTableGrow  = 15
+	miscTableSize  = 16
 	miscTableFill  = 17
 )
 
@@ -171,7 +174,7 @@ func miscImmediates(r *reader, sub uint32) {
 	case miscMemoryInit:
 		r.u32()
 		zeroByte(r)
-	case 9, 13, miscTableGrow, 16, miscTableFill: // data.drop, elem.drop, table.size
+	case miscDataDrop, 13, miscTableGrow, miscTableSize, miscTableFill: // 13 is elem.drop
 		r.u32()
 	case miscMemoryCopy:
 		zeroByte(r)

@@ -153,6 +153,26 @@ type Module struct {
 // Wide reports whether the module's memory has 64-bit addresses.
 func (m *Module) Wide() bool { return m.Memory != nil && m.Memory.Wide }
 
+// ChangesTables reports whether the code has instructions that change tables or drop segments, so that an instance has
+// state besides its memory and its globals. Code that cannot be read counts as such.
+func (m *Module) ChangesTables() bool {
+	for _, body := range m.Code {
+		r := &reader{b: body, wide: m.Wide()}
+		localDeclarations(r)
+		for r.err == nil && r.pos < len(body) {
+			switch in := next(r); {
+			case in.op == opTableSet, in.op == opPrefixMisc && in.sub >= miscDataDrop && in.sub != miscMemoryCopy && in.sub != miscMemoryFill &&
+				in.sub != miscTableSize:
+				return true
+			}
+		}
+		if r.err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Type returns the signature of function i, counted over imported and defined functions.
 func (m *Module) Type(i uint32) (FuncType, bool) {
 	var t uint32

