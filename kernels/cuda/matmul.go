@@ -19,7 +19,7 @@ type matmulState struct {
 // formatKernels are the kernels of a format: src/matmul.cuh, src/floats.cuh. Floats have embed and few alone.
 type formatKernels struct {
 	pack, embed *kernel
-	few         [2]*kernel // up to 8 (floats: 1) and 32 (floats: 8) columns
+	few         [3]*kernel // 1, up to 8 and up to 32 columns; floats: 1 and up to 8
 	many        [2]*kernel // in blocks of 64 x 64 and of 128 x 128
 }
 
@@ -30,13 +30,13 @@ func (s *matmulState) find(f finder) {
 		name := strings.ToLower(t.String())
 		s.of[t] = &formatKernels{
 			pack: f.find("pack_" + name), embed: f.find("embed_" + name),
-			few:  [2]*kernel{f.find("gemv_" + name + "_8"), f.find("gemv_" + name + "_32")},
+			few:  [3]*kernel{f.find("gemv_" + name + "_1"), f.find("gemv_" + name + "_8"), f.find("gemv_" + name + "_32")},
 			many: [2]*kernel{f.find("gemm_" + name + "_64"), f.find("gemm_" + name + "_128")},
 		}
 	}
 	for _, t := range []quant.Type{quant.F32, quant.F16, quant.BF16} {
 		name := strings.ToLower(t.String())
-		s.of[t] = &formatKernels{embed: f.find("embed_" + name), few: [2]*kernel{f.find("products_" + name + "_1"), f.find("products_" + name + "_8")}}
+		s.of[t] = &formatKernels{embed: f.find("embed_" + name), few: [3]*kernel{f.find("products_" + name + "_1"), f.find("products_" + name + "_8")}}
 	}
 }
 
@@ -119,19 +119,26 @@ func (g *group) targets(tiles int) (all [targetsMax]target, units int) {
 // product is a way to multiply; which one never changes a bit. The numbers are those of src/matmul.cuh.
 type product struct {
 	many    bool
+	which   int // in formatKernels
 	columns int // that a block of threads takes
 }
 
 var (
-	few8    = product{columns: 8}
-	few32   = product{columns: 32}
-	many64  = product{many: true, columns: 64}
-	many128 = product{many: true, columns: 128}
+	few1    = product{which: 0, columns: 1}
+	few8    = product{which: 1, columns: 8}
+	few32   = product{which: 2, columns: 32}
+	many64  = product{many: true, which: 0, columns: 64}
+	many128 = product{many: true, which: 1, columns: 128}
 )
+
+// oneBytes is the shared memory of a product with one column: totals of 16 rows and a scale for each segment.
+func oneBytes(m *matrix) int { return 4 * (tileRows + 1) * ceilDiv(m.units, 2) }
 
 // chooseProduct takes large blocks where there are enough for the card's multiprocessors.
 func (b *Backend) chooseProduct(g *group) product {
 	switch {
+	case g.columns == 1 && oneBytes(g.matrices[0]) <= oneBytesMax:
+		return few1
 	case g.columns <= few8.columns:
 		return few8
 	case g.columns <= few32.columns || b.limits.arch < 80:
@@ -145,6 +152,9 @@ func (b *Backend) chooseProduct(g *group) product {
 	}
 	return many64
 }
+
+// oneBytesMax is what every card has for every block of threads.
+const oneBytesMax = 48 << 10
 
 // Constants of src/gemv.cuh and src/gemm.cuh.
 const (
@@ -183,25 +193,24 @@ func (b *Backend) multiply(g *group, c codes, p product) {
 	case 16:
 		args.sums = c.sums16
 	}
-	large := p == few32 || p == many128
-	which := 0
-	if large {
-		which = 1
-	}
 	if p.many {
 		var units int
 		args.targets, units = g.targets(p.columns / tileRows)
 		args.columnBlocks = int32(ceilDiv(g.columns, p.columns))
 		threads := p.columns / tileRows * (p.columns / 64) * 32
-		launch(b, k.many[which], grid1(units*int(args.columnBlocks)), threads, gemmStages*stageBytes(m.t, p), args)
+		launch(b, k.many[p.which], grid1(units*int(args.columnBlocks)), threads, gemmStages*stageBytes(m.t, p), args)
 		return
 	}
 	var units int
 	args.targets, units = g.targets(1)
+	if p == few1 {
+		launch(b, k.few[p.which], grid1(units), fewThreads, oneBytes(m), args)
+		return
+	}
 	columns := min(p.columns, g.columns)
 	chunk := chunkSegments(ceilDiv(m.units, 2), tileRows, columns, f.segments)
 	args.chunk = int32(chunk)
-	launch(b, k.few[which], [3]int{units, ceilDiv(g.columns, p.columns), 1}, fewThreads, 4*chunk*columns*tileRows, args)
+	launch(b, k.few[p.which], [3]int{units, ceilDiv(g.columns, p.columns), 1}, fewThreads, 4*chunk*columns*tileRows, args)
 }
 
 // multiplyFloats records the products of x with a group's matrices.

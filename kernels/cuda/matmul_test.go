@@ -153,12 +153,12 @@ func testProducts(t *testing.T, level cudatest.Level, settings string, columns m
 }
 
 func TestProducts(t *testing.T) {
-	testProducts(t, cudatest.SM80, "seed=7", map[product][]int{few8: {1, 2, 7, 8}, few32: {3, 9, 17, 32, 40}, many64: {1, 16, 64, 65}, many128: {33, 129}})
+	testProducts(t, cudatest.SM80, "seed=7", map[product][]int{few1: {1, 1, 1, 1}, few8: {1, 2, 7, 8}, few32: {3, 9, 17, 32, 40}, many64: {1, 16, 64, 65}, many128: {33, 129}})
 }
 
 // TestProductsWithoutMMA has the kernels for cards before sm_80, which multiply with dp4a.
 func TestProductsWithoutMMA(t *testing.T) {
-	testProducts(t, cudatest.SM70, "seed=8", map[product][]int{few8: {1, 7}, few32: {17, 33}})
+	testProducts(t, cudatest.SM70, "seed=8", map[product][]int{few1: {1, 1, 1}, few8: {1, 7}, few32: {17, 33}})
 }
 
 // TestProductChunks has rows so long that the totals of a product's segments come in several chunks.

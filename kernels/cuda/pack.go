@@ -49,7 +49,7 @@ var forms = map[quant.Type]form{
 	quant.Q2_K:   {bits: 2, scaleBytes: 320, segments: 2, sum: 16, small: true},
 	quant.Q3_K:   {bits: 3, scaleBytes: 224, segments: 2, small: true},
 	quant.Q4_K:   {bits: 4, scaleBytes: 320, segments: 2, sum: 32},
-	quant.Q5_K:   {bits: 5, scaleBytes: 320, segments: 2, sum: 32},
+	quant.Q5_K:   {bits: 5, scaleBytes: 320, segments: 2, sum: 32, small: true},
 	quant.Q6_K:   {bits: 6, scaleBytes: 288, segments: 2, small: true},
 	quant.IQ4_XS: {bits: 4, scaleBytes: 160, segments: 2},
 }

@@ -58,13 +58,13 @@ template <class F, class T> struct Copies {
     int n = thread / 8, part = thread % 8;
     char* to = stage + T::CODES_AT + (part / 4 * T::COLUMNS + n) * PAIR + part % 4 * 16;
     UNROLL for (int i = 0; i < CODE_COPIES; i++) cp_async16(to + i * (T::THREADS / 8) * PAIR, a.codes + (code[i] + segment * SEGMENT));
-    int64_t first = static_cast<int64_t>(segment) * a.scaleStride;
-    if (thread < T::COLUMNS / 4) cp_async16(stage + T::DX_AT + thread * 16, a.dx + first + min(column + thread * 4, (a.columns - 1) & -4));
+    int first = segment * a.scaleStride;
+    if (thread < T::COLUMNS / 4) cp_async16(stage + T::DX_AT + thread * 16, a.dx + (first + min(column + thread * 4, (a.columns - 1) & -4)));
     if constexpr (SUM_PIECES != 0) {
       UNROLL for (int i = 0; i < SUM_COPIES; i++) {
         int piece = thread + i * T::THREADS, c = min(column + piece / SUM_PIECES, a.columns - 1);
         if (piece < T::COLUMNS * SUM_PIECES)
-          cp_async16(stage + T::SUMS_AT + piece * 16, a.sums + (first + c) * (T::SUM_BYTES / 4) + piece % SUM_PIECES * 4);
+          cp_async16(stage + T::SUMS_AT + piece * 16, a.sums + ((first + c) * (T::SUM_BYTES / 4) + piece % SUM_PIECES * 4));
       }
     }
     cp_async_commit();
@@ -103,15 +103,16 @@ template <class F, class T> DEVICE void gemm(const ProductArgs& a) {
     if (i < segments) copies.start(stages + i * T::STAGE_BYTES, i);
     else cp_async_commit();
   }
-  int stage = 0, later = (T::STAGES - 1) * T::STAGE_BYTES;  // bytes
+  char *stage = stages, *end = stages + T::STAGES * T::STAGE_BYTES, *later = stages + (T::STAGES - 1) * T::STAGE_BYTES;
   for (int segment = 0; segment < segments; segment++) {
     cp_async_wait<T::STAGES - 2>();
     sync_block();  // all have the bytes of this segment, and none reads those of the last one any more
-    if (segment + T::STAGES - 1 < segments) copies.start(stages + later, segment + T::STAGES - 1);
+    if (segment + T::STAGES - 1 < segments) copies.start(later, segment + T::STAGES - 1);
     else cp_async_commit();
-    multiply_stage<F, T>(y, stages + stage, segment % F::CELL_SEGMENTS);
+    multiply_stage<F, T>(y, stage, segment % F::CELL_SEGMENTS);
     later = stage;
-    stage = stage == (T::STAGES - 1) * T::STAGE_BYTES ? 0 : stage + T::STAGE_BYTES;
+    stage += T::STAGE_BYTES;
+    if (stage == end) stage = stages;
   }
 
   int row = (tile + warp() / T::NW) * TILE + lane() / 4, column = first + warp() % T::NW * 64 + lane() % 4 * 2;

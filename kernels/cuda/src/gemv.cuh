@@ -82,21 +82,6 @@ template <class F> struct Stage {
   }
 };
 
-// y of one row and column goes on over `segments` segments; totals and dx step by their strides.
-DEVICE float add_up(float y, const float* totals, int totalStride, const float* dx, int dxStride, int segments) {
-  constexpr int AHEAD = 8;
-  for (int first = 0; first < segments; first += AHEAD) {
-    float t[AHEAD], d[AHEAD];
-    UNROLL for (int i = 0; i < AHEAD; i++) {
-      if (first + i < segments) t[i] = totals[(first + i) * totalStride], d[i] = load(dx + static_cast<int64_t>(first + i) * dxStride);
-    }
-    UNROLL for (int i = 0; i < AHEAD; i++) {
-      if (first + i < segments) y = fma(t[i], d[i], y);
-    }
-  }
-  return y;
-}
-
 // Each warp has DEPTH cells (with many columns: segments) in stages, which are read while others are multiplied.
 template <class F, int COLUMNS, int DEPTH> DEVICE void gemv(const ProductArgs& a) {
   DYNAMIC_SHARED(float, totals);
@@ -128,8 +113,8 @@ template <class F, int COLUMNS, int DEPTH> DEVICE void gemv(const ProductArgs& a
     UNROLL for (int i = 0; i < SHARE; i++) {
       int item = threadIdx.x + i * GEMV_THREADS;
       if (item < TILE * columns)
-        y[i] = add_up(y[i], totals + item, columns * TILE, a.dx + static_cast<int64_t>(first) * a.scaleStride + column + item / TILE,
-                      a.scaleStride, end - first);
+        y[i] = add_up<FromGlobal>(y[i], totals + item, columns * TILE, a.dx + static_cast<int64_t>(first) * a.scaleStride + column + item / TILE,
+                                  a.scaleStride, end - first);
     }
     sync_block();
   }

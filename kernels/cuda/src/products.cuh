@@ -32,21 +32,28 @@ template <class Args> DEVICE Target target_of(const Args& a, int unit) {
   return target;
 }
 
-// c += a · b as mma_s8 says; columns from `columns` on have codes of zero.
-DEVICE void multiply(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], [[maybe_unused]] int columns) {
+// c += a · b as mma_s8 says, where all columns of b but column n are zero.
+DEVICE void multiply_column(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], [[maybe_unused]] int n) {
 #if ARCH >= 80
   mma_s8(c, a, b);
 #else
   int t = lane() % 4;
-  for (int n = 0; n < columns; n++) {
-    int b0 = static_cast<int>(shuffle(b[0], 4 * n + t)), b1 = static_cast<int>(shuffle(b[1], 4 * n + t));
-    int low = dp4a(static_cast<int>(a[2]), b1, dp4a(static_cast<int>(a[0]), b0, 0));
-    int high = dp4a(static_cast<int>(a[3]), b1, dp4a(static_cast<int>(a[1]), b0, 0));
-    low += shuffle_xor(low, 1), high += shuffle_xor(high, 1);
-    low += shuffle_xor(low, 2), high += shuffle_xor(high, 2);
-    bool even = t == n / 2 && n % 2 == 0, odd = t == n / 2 && n % 2 == 1;
-    c[0] += even ? low : 0, c[1] += odd ? low : 0, c[2] += even ? high : 0, c[3] += odd ? high : 0;
-  }
+  int b0 = static_cast<int>(shuffle(b[0], 4 * n + t)), b1 = static_cast<int>(shuffle(b[1], 4 * n + t));
+  int low = dp4a(static_cast<int>(a[2]), b1, dp4a(static_cast<int>(a[0]), b0, 0));
+  int high = dp4a(static_cast<int>(a[3]), b1, dp4a(static_cast<int>(a[1]), b0, 0));
+  low += shuffle_xor(low, 1), high += shuffle_xor(high, 1);
+  low += shuffle_xor(low, 2), high += shuffle_xor(high, 2);
+  bool even = t == n / 2 && n % 2 == 0, odd = t == n / 2 && n % 2 == 1;
+  c[0] += even ? low : 0, c[1] += odd ? low : 0, c[2] += even ? high : 0, c[3] += odd ? high : 0;
+#endif
+}
+
+// The same where columns from `columns` on are zero.
+DEVICE void multiply(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], [[maybe_unused]] int columns) {
+#if ARCH >= 80
+  mma_s8(c, a, b);
+#else
+  for (int n = 0; n < columns; n++) multiply_column(c, a, b, n);
 #endif
 }
 
@@ -134,4 +141,24 @@ DEVICE void multiply_segment(float (&t)[4], const Fragments& f, const S& s, cons
     }
     UNROLL for (int i = 0; i < 4; i++) t[i] = fma(minimum[i], s.dmin[i / 2], t[i]);
   }
+}
+
+// y of one row and column goes on over some segments. Totals are in shared memory.
+template <class From> DEVICE float add_up(float y, const float* totals, int totalStride, const float* dx, int dxStride, int segments) {
+  constexpr int AHEAD = 4;
+  float t[AHEAD], d[AHEAD];
+  auto read = [&](int i, int segment) {
+    t[i] = totals[segment * totalStride];
+    d[i] = From::template get<float>(reinterpret_cast<const char*>(dx + static_cast<int64_t>(segment) * dxStride));
+  };
+  UNROLL for (int i = 0; i < AHEAD; i++) {
+    if (i < segments) read(i, i);
+  }
+  for (int first = 0; first < segments; first += AHEAD) {
+    UNROLL for (int i = 0; i < AHEAD; i++) {
+      if (first + i < segments) y = fma(t[i], d[i], y);
+      if (first + AHEAD + i < segments) read(i, first + AHEAD + i);
+    }
+  }
+  return y;
 }

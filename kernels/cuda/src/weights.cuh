@@ -38,10 +38,10 @@ template <int from, int to> DEVICE uint32_t move_bits(uint32_t v, uint32_t mask)
     return v << (to - from) & mask;
 }
 
-// The bytes of the codebook for the four nibbles in the lower half of v.
-DEVICE uint32_t look_up(uint32_t v) {
-  uint32_t low = byte_permute(0xBFAD9881, 0xF6EADDCF, v & 0x7777), high = byte_permute(0x26190D01, 0x71594535, v & 0x7777);
-  return byte_permute(low, high, 0x3210 | (v & 0x8888) >> 1);
+// The bytes of the codebook for the four nibbles in half `half` of v.
+template <int half> DEVICE uint32_t look_up(uint32_t v) {
+  uint32_t place = (v & 0x77777777) >> (16 * half), table = ((v >> 1 & 0x44444444) | 0x32103210) >> (16 * half);
+  return byte_permute(byte_permute(0xBFAD9881, 0xF6EADDCF, place), byte_permute(0x26190D01, 0x71594535, place), table);
 }
 
 // What one lane holds of a segment of 16 rows.
@@ -83,7 +83,7 @@ template <int width, bool isSigned, bool byPair, bool isBook = false> struct Wei
   template <int block, int k> DEVICE_MEMBER uint32_t reg() const {
     constexpr int p = block / 2, b = block % 2;
     if constexpr (BYTES) return byte[4 * block + k];
-    if constexpr (BOOK) return look_up(nibble[4 * p + k] >> (16 * b));
+    if constexpr (BOOK) return look_up<b>(nibble[4 * p + k]);
     uint32_t v = 0;
     if constexpr (NIBBLES) v = move_bits<4 * b, SHIFT>(nibble[4 * p + k], 0x0F0F0F0Fu << SHIFT);
     constexpr int at = SHIFT + (NIBBLES ? 4 : 0);
@@ -107,7 +107,7 @@ template <class W> DEVICE int weight_at(const char* segment, int g, int r, int c
   if constexpr (W::NIBBLES) {
     int word = W::NIBBLE_STRIDE * p + 16 * lane + 4 * k;
     v = W::BOOK ? bits_at(word + 2 * b + i / 2, i % 2 * 4, 15) : bits_at(word + i, 4 * b, 15);
-    if constexpr (W::BOOK) return signed_byte(look_up(v), 0);
+    if constexpr (W::BOOK) return signed_byte(look_up<0>(v), 0);
   }
   if constexpr (W::TWOS) v |= bits_at(W::TWOS_AT + 16 * lane + 4 * block + i, 2 * k, 3) << (W::NIBBLES ? 4 : 0);
   if constexpr (W::ONES) {
@@ -132,24 +132,25 @@ DEVICE void unpack_scales(float (&d)[2][4], const uint4& v) {
 
 // The scales of a cell as rows g (r = 0) and g + 8 (r = 1) of a lane need them. load reads a lane's part for one segment of
 // the cell, unpack makes numbers of it. A lane that has another segment of the cell shares what the cell has once: share
-// instead of load_cell. In the drawings everything is repeated for g = 0..7; f16 numbers, then bytes.
+// instead of load_cell. After take(true) those of blocks 2 and 3 are in the places of blocks 0 and 1. In the drawings everything is repeated for g = 0..7; f16 numbers, then bytes.
 
 // | d[0][0..3] d[1][0..3] |
 struct BlockScales {
   static constexpr Kind KIND = BLOCK_SCALES;
-  static constexpr int BYTES = 128, SEGMENTS = 1, SUM = 0, SUBS = 0;
+  static constexpr int BYTES = 128, SEGMENTS = 1, SUM = 0, SUBS = 0, FOLD = 32;
   uint4 raw;
   float d[2][4];
   template <class From> DEVICE_MEMBER void load_cell(const char*, int) {}
   DEVICE_MEMBER void share(const BlockScales&) {}
   template <class From> DEVICE_MEMBER void load(const char* cell, int, int g) { raw = From::template get<uint4>(cell + 16 * g); }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x = raw.y, raw.z = raw.w; }
   DEVICE_MEMBER void unpack() { unpack_scales(d, raw); }
 };
 
 // | d as above | m likewise |
 struct MinimumScales {
   static constexpr Kind KIND = BLOCK_MINIMUMS;
-  static constexpr int BYTES = 256, SEGMENTS = 1, SUM = 32, SUBS = 0;
+  static constexpr int BYTES = 256, SEGMENTS = 1, SUM = 32, SUBS = 0, FOLD = 32;
   uint4 raw, rawM;
   float d[2][4], m[2][4];
   template <class From> DEVICE_MEMBER void load_cell(const char*, int) {}
@@ -157,6 +158,7 @@ struct MinimumScales {
   template <class From> DEVICE_MEMBER void load(const char* cell, int, int g) {
     raw = From::template get<uint4>(cell + 16 * g), rawM = From::template get<uint4>(cell + 128 + 16 * g);
   }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x = raw.y, raw.z = raw.w, rawM.x = rawM.y, rawM.z = rawM.w; }
   DEVICE_MEMBER void unpack() { unpack_scales(d, raw), unpack_scales(m, rawM); }
 };
 
@@ -164,7 +166,7 @@ struct MinimumScales {
 // the scale of a block.
 struct Iq4XsScales {
   static constexpr Kind KIND = BLOCK_SCALES;
-  static constexpr int BYTES = 160, SEGMENTS = 2, SUM = 0, SUBS = 1;
+  static constexpr int BYTES = 160, SEGMENTS = 2, SUM = 0, SUBS = 1, FOLD = 32;
   uint32_t rawD;
   uint2 rawS;
   float d[2][4];
@@ -175,6 +177,7 @@ struct Iq4XsScales {
   }
   DEVICE_MEMBER float super_scale(int r) const { return r ? high_scale(rawD) : low_scale(rawD); }
   DEVICE_MEMBER int sub_scale(int r, int b) const { return signed_byte(r ? rawS.y : rawS.x, b); }
+  DEVICE_MEMBER void take(bool upper) { if (upper) rawS.x >>= 16, rawS.y >>= 16; }
   DEVICE_MEMBER void unpack() {
     UNROLL for (int r = 0; r < 2; r++) {
       UNROLL for (int b = 0; b < 4; b++) d[r][b] = mul(to_float(sub_scale(r, b)), super_scale(r));
@@ -195,6 +198,7 @@ template <int fold> struct SixBitScales {
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
     raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
   }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x >>= 16, raw.y >>= 16, raw.z >>= 16, raw.w >>= 16; }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD.x), dmin[0] = high_scale(rawD.x), d[1] = low_scale(rawD.y), dmin[1] = high_scale(rawD.y);
     UNROLL for (int j = 0; j < 4; j++) {
@@ -217,6 +221,7 @@ struct Q2KScales {
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
     raw = From::template get<uint4>(cell + 64 + 128 * segment + 16 * g);
   }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x = raw.y, raw.z = raw.w; }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD.x), dmin[0] = high_scale(rawD.x), d[1] = low_scale(rawD.y), dmin[1] = high_scale(rawD.y);
     UNROLL for (int j = 0; j < 8; j++) {
@@ -240,6 +245,7 @@ struct Q6KScales {
   template <class From> DEVICE_MEMBER void load(const char* cell, int segment, int g) {
     raw = From::template get<uint4>(cell + 32 + 128 * segment + 16 * g);
   }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x = raw.y, raw.z = raw.w; }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD), d[1] = high_scale(rawD);
     UNROLL for (int j = 0; j < 8; j++) {
@@ -262,6 +268,7 @@ struct Q3KScales {
     raw = From::template get<uint2>(cell + 32 + 96 * segment + 8 * g);
     rawHigh = From::template get<uint32_t>(cell + 96 + 96 * segment + 4 * g);
   }
+  DEVICE_MEMBER void take(bool upper) { if (upper) raw.x >>= 16, raw.y >>= 16, rawHigh >>= 8; }
   DEVICE_MEMBER void unpack() {
     d[0] = low_scale(rawD), d[1] = high_scale(rawD);
     UNROLL for (int j = 0; j < 8; j++) {
