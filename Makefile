@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate models e2e determinism gpu-kit gpu-check deploy-check clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generated models e2e determinism gpu-kit gpu-check deploy-check clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -28,6 +28,7 @@ fmt:
 
 vet:
 	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./kernels/...
 
 tidy: ## import table, confinement, determinism rules (internal/tidy)
 	$(GO) test -count=1 ./internal/tidy
@@ -55,8 +56,13 @@ bench-kernels: ## every operator on every CPU level, as a share of the machine's
 oracle: ## the engine's logits against a float64 evaluation with gorgonia, by format (builds for minutes the first time)
 	cd bench/oracle && $(GO) test -count=1 -v .
 
-generate: ## assembly, the storyteller module (leaves no diff)
+generate: ## assembly, PTX (needs clang-19), the storyteller module, tables of characters
 	$(GO) generate ./...
+
+generated: ## what is generated is what is committed: assembly and PTX
+	cd kernels/cpu/gen && $(GO) test .
+	$(GO) generate ./kernels/...
+	git diff --exit-code --stat -- kernels
 
 models: build ## fetches a real instruct model for the longer tests (98 MB)
 	@models/fetch.sh
