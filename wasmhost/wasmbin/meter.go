@@ -57,7 +57,7 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		mt.lower = newLowering(mt)
 	}
 	mt.enter(s, t)
-	for r.pos < len(body) {
+	for r.err == nil && r.pos < len(body) {
 		mt.instruction(r, next(r))
 	}
 	if r.err != nil {
