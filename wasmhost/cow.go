@@ -107,19 +107,29 @@ func (m *Module) take(e *evaluation, image *Image) (*warm, error) {
 	return w, nil
 }
 
-// fromStore takes an instance out of the store: the one that holds the image, or else the one that waited longest, if it
-// can become that; a memory cannot shrink.
+// fromStore takes an instance out of the store: the one that holds the image, or else one that holds something of the same
+// origin, or else, if the store is full, the one that waited longest. It must be able to become the image; a memory cannot
+// shrink.
 func (m *Module) fromStore(image *Image) *warm {
+	if image == nil {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found := -1
+	found, best := -1, 0
 	for i, w := range m.store {
-		if w.holds == image {
-			found = i
-			break
+		worth := 0
+		switch {
+		case w.holds == image:
+			worth = 3
+		case w.holds.size > image.size:
+		case w.holds.origin == image.origin:
+			worth = 2
+		case len(m.store) == m.kept:
+			worth = 1
 		}
-		if found < 0 && len(m.store) == m.kept && image != nil && w.holds.size <= image.size {
-			found = i
+		if worth > best {
+			found, best = i, worth
 		}
 	}
 	if found < 0 {
@@ -200,10 +210,7 @@ func (w *warm) commit(tail []byte) error {
 	if err != nil {
 		return err
 	}
-	next := editor{own: map[*node]bool{}}
-	if w.holds != nil {
-		next.root = w.holds.root
-	}
+	next, origin := edit(w.holds)
 	for _, page := range pages {
 		content := w.memory.mapped[page*leafBytes : (page+1)*leafBytes]
 		if next.change(page, content) {
@@ -212,7 +219,7 @@ func (w *warm) commit(tail []byte) error {
 			}
 		}
 	}
-	w.holds = &Image{root: next.root, size: size, tail: tail}
+	w.holds = &Image{root: next.root, size: size, tail: tail, origin: origin}
 	return w.memory.forget(pages)
 }
 

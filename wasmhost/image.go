@@ -13,9 +13,10 @@ import (
 // The pages of 4 KiB are the leaves of a tree in which every node has 16 children: five levels cover 4 GiB. Pages and
 // subtrees of zeros are nil. What a format keeps beside the memory (see ABI.md) follows it as it is.
 type Image struct {
-	root *node
-	size int // bytes of linear memory, whole pages of 64 KiB
-	tail []byte
+	root   *node
+	size   int // bytes of linear memory, whole pages of 64 KiB
+	tail   []byte
+	origin *byte // the same for images that come from one another
 }
 
 const (
@@ -212,12 +213,17 @@ func isZero(page []byte) bool {
 
 // next is the image of a memory, which shares what it can with i.
 func (i *Image) next(linear, tail []byte) *Image {
-	e := editor{own: map[*node]bool{}}
-	if i != nil {
-		e.root = i.root
-	}
+	e, origin := edit(i)
 	for page := range len(linear) / leafBytes {
 		e.change(page, linear[page*leafBytes:(page+1)*leafBytes])
 	}
-	return &Image{root: e.root, size: len(linear), tail: bytes.Clone(tail)}
+	return &Image{root: e.root, size: len(linear), tail: bytes.Clone(tail), origin: origin}
+}
+
+// edit begins an image that comes from i.
+func edit(i *Image) (editor, *byte) {
+	if i == nil {
+		return editor{own: map[*node]bool{}}, new(byte)
+	}
+	return editor{root: i.root, own: map[*node]bool{}}, i.origin
 }

@@ -23,9 +23,12 @@ import (
 // Host compiles modules. It may be used by several goroutines.
 type Host struct{ host *wasmhost.Host }
 
+// instancesKept is how many instances of a module wait for EvaluateImage. One takes the memory of its process once more.
+const instancesKept = 8
+
 // NewHost gives a host that keeps compiled code in the folder cacheDir, or only in memory if that is "".
 func NewHost(ctx context.Context, cacheDir string) (*Host, error) {
-	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: cacheDir})
+	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: cacheDir, InstancesKept: instancesKept})
 	return &Host{host}, err
 }
 
@@ -91,10 +94,18 @@ func lower(wanted, unit uint64) uint64 {
 	return min(wanted, unit)
 }
 
+// Image is a memory whose versions share their pages, so that a step costs the pages it changes, and keeping the
+// memories of many steps costs the pages in which they differ. Its digest costs no more.
+type Image = wasmhost.Image
+
+// ImageOf makes an image of a memory; nil of nil.
+func (m *Module) ImageOf(memory []byte) (*Image, error) { return m.compiled.ImageOf(memory) }
+
 // Step is one evaluation to do. Evaluate does not change what it points to.
 type Step struct {
 	Module  *Module
 	Memory  []byte // after the step before; nil on a cold start
+	Image   *Image // the same, for EvaluateImage
 	Message []byte // JSON, first argument of handle
 	Env     []byte // JSON, second argument of handle
 	Limits  Limits
@@ -104,6 +115,7 @@ type Step struct {
 type Outcome struct {
 	Result     ao.Result
 	Memory     []byte // for the next step; the step's own memory if Result has an Error
+	Image      *Image // the same, from EvaluateImage
 	Inferences []Inference
 	Gas        uint64
 	Fault      string // kind of the fault that ended it; "" if handle returned a result, with or without an Error
@@ -112,12 +124,27 @@ type Outcome struct {
 
 // Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
 func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error) {
+	return evaluate(ctx, step, provider, step.Module.compiled.Handle)
+}
+
+// EvaluateImage is Evaluate on Step.Image in place of Step.Memory.
+func EvaluateImage(ctx context.Context, step Step, provider Provider) (Outcome, error) {
+	step.Memory = nil
+	handle := func(ctx context.Context, call wasmhost.Call) (wasmhost.Return, error) {
+		return step.Module.compiled.HandleImage(ctx, step.Image, call)
+	}
+	return evaluate(ctx, step, provider, handle)
+}
+
+type handler func(context.Context, wasmhost.Call) (wasmhost.Return, error)
+
+func evaluate(ctx context.Context, step Step, provider Provider, handle handler) (Outcome, error) {
 	calls := &hostCalls{provider: provider, model: defaultModel(step.Env)}
-	returned, err := step.Module.compiled.Handle(ctx, wasmhost.Call{
+	returned, err := handle(ctx, wasmhost.Call{
 		Memory: step.Memory, Message: step.Message, Env: step.Env, Inferencer: calls,
 		GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
 	})
-	outcome := Outcome{Memory: step.Memory, Inferences: calls.made, Gas: returned.Gas}
+	outcome := Outcome{Memory: step.Memory, Image: step.Image, Inferences: calls.made, Gas: returned.Gas}
 	var fault *wasmhost.Fault
 	switch {
 	case errors.As(err, &fault):
@@ -135,7 +162,7 @@ func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error
 			outcome.Response = returned.Response
 		}
 		if result.Error == nil {
-			outcome.Memory = returned.Memory
+			outcome.Memory, outcome.Image = returned.Memory, returned.Image
 		}
 		outcome.Result = result
 	}

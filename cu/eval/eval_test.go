@@ -93,6 +93,28 @@ func TestWhatGoesWrongLeavesTheMemory(t *testing.T) {
 	}
 }
 
+// A chain of steps gives the same on images as on bytes, and a step that went wrong leaves the image.
+func TestEvaluateImage(t *testing.T) {
+	m, memory, image := module(t), []byte(nil), (*eval.Image)(nil)
+	for i, command := range []string{"@c", "@c", "@e", "@c", "@t", "@l", "@g", "@c", "@x", "@i1", "@c"} {
+		want := evaluate(t, step(m, memory, command), &evaltest.Provider{})
+		s := step(m, nil, command)
+		s.Image = image
+		got, err := eval.EvaluateImage(context.Background(), s, &evaltest.Provider{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Result.Digest() != want.Result.Digest() || got.Gas != want.Gas || got.Fault != want.Fault || !bytes.Equal(got.Image.Bytes(), want.Memory) {
+			t.Errorf("step %d, %s:\n got %s gas %d fault %q\nwant %s gas %d fault %q", i, command, got.Result.AppendJSON(nil), got.Gas, got.Fault,
+				want.Result.AppendJSON(nil), want.Gas, want.Fault)
+		}
+		if fresh, err := m.ImageOf(want.Memory); err != nil || fresh.Digest() != got.Image.Digest() {
+			t.Errorf("step %d, %s: digest %x, want %x, %v", i, command, got.Image.Digest(), fresh.Digest(), err)
+		}
+		memory, image = want.Memory, got.Image
+	}
+}
+
 func TestSameStepSameOutcome(t *testing.T) {
 	m := module(t)
 	for _, command := range []string{"@c", "@i1", "@j1", "@e", "@l"} {
