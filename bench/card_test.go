@@ -19,9 +19,7 @@ import (
 // emulated are the cards of the fake driver.
 type emulated struct{ cuda.Cards }
 
-func (e emulated) Start(card int) (kernels.Backend, error) {
-	return cuda.New(cuda.Options{Library: e.Library, Device: card})
-}
+func (e emulated) Start(cards ...int) (kernels.Backend, error) { return e.Open(cards...) }
 
 // TestMeasureCard: the whole of a benchmark on an emulated card, whose digests are those of the CPU.
 func TestMeasureCard(t *testing.T) {

@@ -128,12 +128,8 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	u.library = o.network.library(o.device)
 	u.library.Warn = func(err error) { o.logger.Warn("model", "error", err) }
 	u.closers = append(u.closers, u.library.Close)
-	backend, err := o.device.Backend()
+	level, err := levelOf(o.device)
 	if err != nil {
-		return u, err
-	}
-	info := backend.Info()
-	if err := backend.Close(); err != nil {
 		return u, err
 	}
 	source, delivered := cu.Scheduler(su), (*cu.Delivered)(nil)
@@ -155,7 +151,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
 		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
 		Shared: keeper, PublishSteps: o.serving.publishSteps,
-		Device: info.Name + " " + info.Level, Build: build(), Observe: metrics.Observe,
+		Device: level, Build: build(), Observe: metrics.Observe,
 	})
 	u.closers = append(u.closers, func() error { u.cu.Close(); return nil })
 	u.handler = api.New(api.Config{
@@ -163,6 +159,16 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 		DryRuns: o.serving.dryRunRate, DryRunWindow: dryRunWindow, BehindProxies: o.serving.behindProxies, Delivered: delivered,
 	})
 	return u, nil
+}
+
+// levelOf names what a device computes with, as receipts say it.
+func levelOf(d engines.Device) (string, error) {
+	backend, err := d.Backend()
+	if err != nil {
+		return "", err
+	}
+	info := backend.Info()
+	return info.Name + " " + info.Level, backend.Close()
 }
 
 // openLog opens the receipts and tells what a crash left behind.
