@@ -9,7 +9,10 @@ import (
 )
 
 // Cards are the cards of this machine, as the driver in Library sees them ("": libcuda.so.1, as the loader finds it).
-type Cards struct{ Library string }
+type Cards struct {
+	Library   string
+	Dependent bool // as in Options
+}
 
 // Count is how many there are. The error says why there are none, and wraps ErrNoDriver on a machine without a driver.
 func (c Cards) Count() (count int, err error) {
@@ -68,7 +71,7 @@ func (c Cards) FreeBytes(card int) (free int64, err error) {
 func (c Cards) Open(cards ...int) (kernels.Backend, error) {
 	var all []*Backend
 	for _, card := range cards {
-		b, err := New(Options{Library: c.Library, Device: card})
+		b, err := New(Options{Library: c.Library, Device: card, Dependent: c.Dependent})
 		if err != nil {
 			for _, b := range all {
 				err = errors.Join(err, b.Close())

@@ -22,6 +22,7 @@ type Options struct {
 	Library     string // path of the driver's library; "": libcuda.so.1, as the loader finds it
 	Device      int    // which card, counted from 0
 	MemoryBytes int64  // of device memory at most; 0: what is free, less a reserve for other programs
+	Dependent   bool   // launches begin before the one in front has ended; from sm_90 and driver 12.3 on, not measured on a card yet
 }
 
 // Backend implements kernels.Backend.
@@ -41,7 +42,9 @@ type Backend struct {
 	err     error // of an operator since the last Read
 	dead    error // nothing works any more
 	closed  bool
-	profile profile
+
+	dependent bool // launches begin early
+	profile   profile
 
 	rowTable  rowTable
 	small     smallState // embed, norms, codes, rotation, elements

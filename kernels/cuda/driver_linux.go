@@ -45,6 +45,7 @@ const (
 	cuModuleGetFunction
 	cuFuncSetAttribute
 	cuLaunchKernel
+	cuLaunchKernelEx
 	cuStreamBeginCapture
 	cuStreamEndCapture
 	cuGraphInstantiate
@@ -66,6 +67,7 @@ func symbols() [calls]string {
 		"cuMemGetInfo_v2", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc", "cuMemFreeHost", "cuStreamCreate",
 		"cuStreamDestroy_v2", "cuStreamSynchronize", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2",
 		"cuMemsetD8Async", "cuModuleLoadDataEx", "cuModuleUnload", "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernel",
+		"cuLaunchKernelEx",
 		"cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphDestroy", "cuGraphExecDestroy",
 		"cuGraphLaunch", "cuEventCreate", "cuEventDestroy_v2", "cuEventRecord", "cuEventElapsedTime",
 	}
@@ -84,6 +86,8 @@ type dynamicDriver struct {
 type block struct {
 	args    [11]uintptr
 	params  [1]unsafe.Pointer // of a launch
+	config  launchConfig
+	early   launchAttribute
 	number  int32
 	handle  uint64
 	sizes   [2]uint64
@@ -285,10 +289,37 @@ func (d *dynamicDriver) setSharedBytesMax(function uint64, bytes int) error {
 	return d.do(cuFuncSetAttribute, uintptr(function), functionDynamicSharedMax, uintptr(bytes))
 }
 
-func (d *dynamicDriver) launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args unsafe.Pointer) error {
-	d.block.params[0] = args
+// launchConfig is cuda.h's CUlaunchConfig.
+type launchConfig struct {
+	grid, block [3]uint32
+	sharedBytes uint32
+	_           uint32
+	stream      uint64
+	attributes  *launchAttribute
+	count       uint32
+	_           uint32
+}
+
+// launchAttribute is cuda.h's CUlaunchAttribute with a value of one int.
+type launchAttribute struct {
+	id, _ uint32
+	value int32
+	_     [60]byte
+}
+
+// launchEarly lets a launch begin before the one in front has ended: CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION.
+const launchEarly = 6
+
+func (d *dynamicDriver) launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args unsafe.Pointer, dependent bool) error {
+	b := d.block
+	b.params[0] = args
+	if dependent {
+		b.early = launchAttribute{id: launchEarly, value: 1}
+		b.config = launchConfig{grid: grid, block: [3]uint32{block, 1, 1}, sharedBytes: sharedBytes, stream: stream, attributes: &b.early, count: 1}
+		return d.do(cuLaunchKernelEx, address(&b.config), uintptr(function), address(&b.params[0]), 0)
+	}
 	return d.do(cuLaunchKernel, uintptr(function), uintptr(grid[0]), uintptr(grid[1]), uintptr(grid[2]), uintptr(block), 1, 1,
-		uintptr(sharedBytes), uintptr(stream), address(&d.block.params[0]), 0)
+		uintptr(sharedBytes), uintptr(stream), address(&b.params[0]), 0)
 }
 
 // captureThread makes other threads' calls no part of a capture, nor forbidden: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL.

@@ -21,6 +21,9 @@ var (
 // versionMin is the driver for the newest of our PTX: CUDA 11.8 reads PTX 7.8.
 const versionMin = 11080
 
+// dependentVersion is the first driver that keeps dependent launches in graphs.
+const dependentVersion = 12030
+
 func versionText(version int) string { return fmt.Sprintf("%d.%d", version/1000, version%1000/10) }
 
 // Codes of cuda.h's CUresult that this package tells apart.

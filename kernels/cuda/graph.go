@@ -84,7 +84,7 @@ func (b *Backend) submit() error {
 }
 
 func (b *Backend) launchNow(list *commands, c *command) error {
-	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, unsafe.Pointer(&list.args[c.args]))
+	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, unsafe.Pointer(&list.args[c.args]), b.dependent)
 }
 
 // replay gives the stream one command after the other.

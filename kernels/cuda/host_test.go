@@ -245,3 +245,36 @@ func TestCards(t *testing.T) {
 		t.Errorf("without a driver: got %v, want %v", err, cuda.ErrNoDriver)
 	}
 }
+
+// With dependent launches everything is the same; cards and drivers that have none are refused.
+func TestDependentLaunches(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "level=90")
+	b := open(t, d, cuda.Options{Dependent: true})
+	defer b.Close()
+	x, err := b.NewBuffer(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		b.Write(x, numbers(10, 1))
+		for range 9 {
+			b.Add(x, x, 5)
+		}
+		got := make([]float32, 10)
+		if err := b.Read(got, x, 0); err != nil {
+			t.Fatal(err)
+		}
+		if want := []float32{512, 1024, 1536, 2048, 2560, 6, 7, 8, 9, 10}; !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	}
+	if r := d.Report(); r.Calls["cuLaunchKernelEx"] != 27 || r.GraphLaunches != 2 {
+		t.Errorf("%d dependent launches and %d graphs, want 27 and 2", r.Calls["cuLaunchKernelEx"], r.GraphLaunches)
+	}
+	for _, settings := range []string{"level=89", "level=90 driver=12020"} {
+		d.Configure(settings)
+		if b, err := cuda.New(cuda.Options{Library: d.Path, Dependent: true}); err == nil || !strings.Contains(err.Error(), "dependent launches: they need sm_90 and CUDA 12.3") {
+			t.Errorf("%s: got %v, %v, want an error that says what is needed", settings, b, err)
+		}
+	}
+}

@@ -88,6 +88,13 @@ func (b *Backend) loadKernel(k *kernel) error {
 		if err != nil {
 			return err
 		}
+		if b.dependent {
+			changed, err := dependentText(string(text))
+			if err != nil {
+				return fmt.Errorf("load %s: %w", m.name, err)
+			}
+			text = []byte(changed)
+		}
 		if m.handle, err = b.driver.loadModule(append(text, 0)); err != nil {
 			m.handle = 0
 			return fmt.Errorf("load %s: %w", m.name, b.scarce(err))

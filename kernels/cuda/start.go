@@ -77,6 +77,16 @@ func (b *Backend) prepare(o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.Dependent {
+		version, err := b.driver.version()
+		if err != nil {
+			return err
+		}
+		if b.dependent = b.limits.arch >= dependentArch && version >= dependentVersion; !b.dependent {
+			return fmt.Errorf("dependent launches: they need sm_%d and CUDA %s, and this is %s with CUDA %s",
+				dependentArch, versionText(dependentVersion), b.info.Level, versionText(version))
+		}
+	}
 	if b.stream, err = b.driver.streamCreate(); err != nil {
 		return err
 	}

@@ -514,6 +514,25 @@ CALL(cuLaunchKernel)(Function* f, unsigned gx, unsigned gy, unsigned gz, unsigne
   });
 }
 
+struct LaunchAttribute {
+  int id, padding, value;
+  char rest[60];
+};
+struct LaunchConfig {
+  unsigned grid[3], block[3], sharedBytes;
+  Stream* stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as in cuda.h");
+
+// Launches are one after the other here, whether they may begin early or not.
+CALL(cuLaunchKernelEx)(const LaunchConfig* c, Function* f, void** parameters, void** extra) {
+  BEGIN(true);
+  if (state.level < 90 || c->count != 1 || c->attributes->id != 6 || c->attributes->value != 1) return invalidValue;
+  return cuLaunchKernel(f, c->grid[0], c->grid[1], c->grid[2], c->block[0], c->block[1], c->block[2], c->sharedBytes, c->stream, parameters, extra);
+}
+
 CALL(cuStreamBeginCapture_v2)(Stream* stream, int) {
   BEGIN(true);
   if (!current->streams.count(stream) || stream->capture) return invalidValue;
