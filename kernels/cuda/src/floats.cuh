@@ -137,5 +137,5 @@ template <class T> DEVICE void embed_floats(const EmbedFloatsArgs& a) {
 
 #define FLOAT_KERNELS(Type, name)                                                                                             \
   KERNEL_BOUNDS(embed_##name, EmbedFloatsArgs, 128, 4) { embed_floats<Type>(a); }                                             \
-  KERNEL_BOUNDS(products_##name##_1, FloatArgs, FLOAT_THREADS, 4) { float_products<Type, 1>(a, target_of(a, blockIdx.x)); }   \
+  KERNEL_BOUNDS(products_##name##_1, FloatArgs, FLOAT_THREADS, 3) { float_products<Type, 1>(a, target_of(a, blockIdx.x)); }   \
   KERNEL_BOUNDS(products_##name##_8, FloatArgs, FLOAT_THREADS, 2) { float_products<Type, 8>(a, target_of(a, blockIdx.x)); }

@@ -7,13 +7,15 @@
 #if ARCH >= 80
 #define GEMM_64(Format, name, blocks) KERNEL_BOUNDS(gemm_##name##_64, ProductArgs, 128, blocks) { gemm<Format, Tiles<Format, 4, 1>>(a); }
 #define GEMM_128(Format, name) KERNEL_BOUNDS(gemm_##name##_128, ProductArgs, 512, 1) { gemm<Format, Tiles<Format, 8, 2>>(a); }
+#define FITTING(blocks) blocks
 #else
+#define FITTING(blocks) 1  // dp4a wants more registers, slower memory fewer warps
 #define GEMM_64(Format, name, blocks)
 #define GEMM_128(Format, name)
 #endif
-#define GEMV_1(Format, name) KERNEL_BOUNDS(gemv_##name##_1, ProductArgs, GEMV_THREADS, 3) { gemv_one<Format>(a); }
-#define GEMV_8(Format, name, depth, blocks) KERNEL_BOUNDS(gemv_##name##_8, ProductArgs, GEMV_THREADS, blocks) { gemv<Format, 8, depth>(a); }
-#define GEMV_32(Format, name, blocks) KERNEL_BOUNDS(gemv_##name##_32, ProductArgs, GEMV_THREADS, blocks) { gemv<Format, 32, 1>(a); }
+#define GEMV_1(Format, name) KERNEL_BOUNDS(gemv_##name##_1, ProductArgs, GEMV_THREADS, FITTING(3)) { gemv_one<Format>(a); }
+#define GEMV_8(Format, name, depth, blocks) KERNEL_BOUNDS(gemv_##name##_8, ProductArgs, GEMV_THREADS, FITTING(blocks)) { gemv<Format, 8, depth>(a); }
+#define GEMV_32(Format, name, blocks) KERNEL_BOUNDS(gemv_##name##_32, ProductArgs, GEMV_THREADS, FITTING(blocks)) { gemv<Format, 32, 1>(a); }
 
 #define MATMUL_KERNELS(Format, name, depth) \
   GEMV_1(Format, name)                      \
