@@ -1,5 +1,6 @@
 // Prints the messages of the comparison, one JSON line each.
 //   node messages.mjs > messages.jsonl
+//   node messages.mjs short > messages.jsonl
 //   node messages.mjs actions > messages.jsonl     for the small processes of ao-loader's tests, which know a few actions
 const process_ = 'Process0000000000000000000000000000000000AA'
 const owner = 'Owner000000000000000000000000000000000000AA'
@@ -109,4 +110,5 @@ const all = [
 ]
 const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'inc', 'Memory', 'inc', 'loop for ever', 'inc', 'Assignment', 'echo']
   .map((action, i) => message(owner, { Type: 'Message', Action: action }, `data ${i}: é 漢字 🙂 ${'x'.repeat(i * 997)}`))
-for (const m of process.argv[2] === 'actions' ? actions : all) process.stdout.write(JSON.stringify(m) + '\n')
+const lists = { actions, short: all.slice(0, 20) }
+for (const m of lists[process.argv[2]] ?? all) process.stdout.write(JSON.stringify(m) + '\n')
