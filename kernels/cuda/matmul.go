@@ -134,7 +134,8 @@ var (
 // oneBytes is the shared memory of a product with one column: totals of 16 rows and a scale for each segment.
 func oneBytes(m *matrix) int { return 4 * (tileRows + 1) * ceilDiv(m.units, 2) }
 
-// chooseProduct takes large blocks where there are enough for the card's multiprocessors.
+// chooseProduct takes large blocks where there are enough for the card's multiprocessors. Blocks of 128 x 128 give 26 where those of
+// 64 x 64 give 18 (DESIGN.md section 5), less what both waste on columns that there are not.
 func (b *Backend) chooseProduct(g *group) product {
 	switch {
 	case g.columns == 1 && oneBytes(g.matrices[0]) <= oneBytesMax:
@@ -144,10 +145,11 @@ func (b *Backend) chooseProduct(g *group) product {
 	case g.columns <= few32.columns || b.limits.arch < 80:
 		return few32
 	}
-	_, units := g.targets(many128.columns / tileRows)
-	blocks := units * ceilDiv(g.columns, many128.columns)
 	t := g.matrices[0].t
-	if !forms[t].small && 4*blocks >= 3*b.limits.multiprocessors && stageBytes(t, many128)*gemmStages <= b.limits.sharedBytesMax {
+	_, units := g.targets(many128.columns / tileRows)
+	large, small := ceilDiv(g.columns, many128.columns), ceilDiv(g.columns, many64.columns)
+	enough := 4*units*large >= 3*b.limits.multiprocessors
+	if !forms[t].small && enough && large*many128.columns*18 <= small*many64.columns*26 && stageBytes(t, many128)*gemmStages <= b.limits.sharedBytesMax {
 		return many128
 	}
 	return many64

@@ -192,3 +192,33 @@ func TestResidentBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestChooseProduct is about speed only: which kernel a product gets on a card with 132 multiprocessors.
+func TestChooseProduct(t *testing.T) {
+	h200 := limits{arch: 90, multiprocessors: 132, sharedBytesMax: 227 << 10}
+	for _, c := range []struct {
+		limits              limits
+		t                   quant.Type
+		rows, cols, columns int
+		want                product
+	}{
+		{h200, quant.Q8_0, 4096, 4096, 1, few1},
+		{h200, quant.Q8_0, 16, 128 * 1024, 1, few8}, // too long for its shared memory
+		{h200, quant.Q4_K, 4096, 4096, 2, few8},
+		{h200, quant.Q4_K, 4096, 4096, 32, few32},
+		{h200, quant.Q4_K, 28672, 4096, 64, many64}, // half of a large block would be idle
+		{h200, quant.Q4_K, 28672, 4096, 65, many128},
+		{h200, quant.Q4_K, 4096, 4096, 128, many64}, // too few large blocks
+		{h200, quant.Q4_K, 4096, 4096, 512, many128},
+		{h200, quant.Q6_K, 4096, 4096, 512, many64},
+		{limits{arch: 86, multiprocessors: 30, sharedBytesMax: 99 << 10}, quant.Q8_0, 4096, 4096, 512, many64},
+		{limits{arch: 86, multiprocessors: 30, sharedBytesMax: 99 << 10}, quant.Q4_0, 4096, 4096, 512, many128},
+		{limits{arch: 70, multiprocessors: 80, sharedBytesMax: 96 << 10}, quant.Q8_0, 4096, 4096, 512, few32},
+	} {
+		g := group{columns: c.columns}
+		g.add(newShape(c.t, c.rows, c.cols), 0)
+		if got := (&Backend{limits: c.limits}).chooseProduct(&g); got != c.want {
+			t.Errorf("%v %dx%d with %d columns on sm_%d: got %+v, want %+v", c.t, c.rows, c.cols, c.columns, c.limits.arch, got, c.want)
+		}
+	}
+}
