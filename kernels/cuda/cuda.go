@@ -36,6 +36,7 @@ type Backend struct {
 
 	memory  memory
 	staging staging
+	fetched fetched
 	list    commands
 	graphs  graphs
 	modules []*module

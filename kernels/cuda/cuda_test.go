@@ -23,6 +23,7 @@ func open(t testing.TB, d *cudatest.Driver, o cuda.Options) *cuda.Backend {
 
 func TestBuffers(t *testing.T) {
 	d := cudatest.Load(t, cudatest.SM80, "")
+	t.Logf("VERBATIM_CUDA_LIBRARY=%s", d.Path) // for programs that are tried by hand
 	b := open(t, d, cuda.Options{})
 	buffer, err := b.NewBuffer(5)
 	if err != nil {

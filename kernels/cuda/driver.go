@@ -35,7 +35,7 @@ type driver interface {
 	unloadModule(module uint64) error
 	function(module uint64, name string) (uint64, error)
 	setSharedBytesMax(function uint64, bytes int) error
-	launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args unsafe.Pointer, dependent bool) error
+	launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args []uint64, dependent bool) error
 
 	beginCapture(stream uint64) error
 	endCapture(stream uint64) (graph uint64, err error)

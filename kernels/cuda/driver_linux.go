@@ -99,8 +99,8 @@ type block struct {
 	log     [4096]byte
 }
 
-// openDriver loads the library and starts the driver, which needs a card.
-func openDriver(library string) (driver, error) {
+// openDynamic loads the library and starts the driver, which needs a card.
+func openDynamic(library string) (*dynamicDriver, error) {
 	if library == "" {
 		library = libraryDefault
 	}
@@ -310,9 +310,9 @@ type launchAttribute struct {
 // launchEarly lets a launch begin before the one in front has ended: CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION.
 const launchEarly = 6
 
-func (d *dynamicDriver) launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args unsafe.Pointer, dependent bool) error {
+func (d *dynamicDriver) launch(function uint64, grid [3]uint32, block, sharedBytes uint32, stream uint64, args []uint64, dependent bool) error {
 	b := d.block
-	b.params[0] = args
+	b.params[0] = unsafe.Pointer(&args[0])
 	if dependent {
 		b.early = launchAttribute{id: launchEarly, value: 1}
 		b.config = launchConfig{grid: grid, block: [3]uint32{block, 1, 1}, sharedBytes: sharedBytes, stream: stream, attributes: &b.early, count: 1}

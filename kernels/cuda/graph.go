@@ -10,7 +10,7 @@ import (
 
 const (
 	graphsMax        = 64 // lists that are remembered; beyond, the one used longest ago goes
-	graphCommandsMin = 8  // shorter lists are not worth a graph
+	graphLaunchesMin = 8  // lists with fewer are not worth a graph
 )
 
 // graphs remembers lists of commands. One that comes a second time, the same to the last argument, is made a CUDA graph, and
@@ -56,15 +56,18 @@ func (b *Backend) submit() error {
 	if len(list.all) == 0 {
 		return nil
 	}
+	b.fetched.begin()
+	launches := 0
 	for i := range list.all {
 		if c := &list.all[i]; c.kind == launchKernel {
+			launches++
 			if err := b.ready(c.kernel, int(c.shared)); err != nil {
 				return err
 			}
 		}
 	}
 	var again *graph
-	if len(list.all) >= graphCommandsMin && !b.profile.on {
+	if launches >= graphLaunchesMin && !b.profile.on {
 		again = b.graphs.recall(list, b.forget)
 	}
 	if again == nil {
@@ -84,7 +87,7 @@ func (b *Backend) submit() error {
 }
 
 func (b *Backend) launchNow(list *commands, c *command) error {
-	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, unsafe.Pointer(&list.args[c.args]), b.dependent)
+	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, list.args[c.args:][:c.bytes/8], b.dependent)
 }
 
 // replay gives the stream one command after the other.

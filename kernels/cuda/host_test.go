@@ -60,7 +60,7 @@ func TestLongCopies(t *testing.T) {
 	d := cudatest.Load(t, cudatest.SM80, "")
 	b := open(t, d, cuda.Options{})
 	defer b.Close()
-	want := numbers(3<<20+5, 1)
+	want := numbers(5<<20+5, 1)
 	x, err := b.NewBuffer(len(want))
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +72,60 @@ func TestLongCopies(t *testing.T) {
 	}
 	if !slices.Equal(got, want[3:]) {
 		t.Error("a long buffer came back as another")
+	}
+}
+
+// What is read piece by piece after every step is fetched at once as soon as that has happened before; what was fetched is
+// never given again once there are commands.
+func TestReadsAtOnce(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "")
+	b := open(t, d, cuda.Options{})
+	defer b.Close()
+	var x [2]kernels.Buffer
+	for i := range x {
+		var err error
+		if x[i], err = b.NewBuffer(1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := [][2]int{{0, 0}, {0, 100}, {0, 200}, {1, 50}, {1, 300}, {1, 550}} // buffer, first element; 100 and 250 elements
+	step := func(number int, rows [][2]int) (copies, waits int) {
+		t.Helper()
+		before := d.Report().Calls
+		for i := range x {
+			b.Write(x[i], numbers(1000, 10000*number+5000*i))
+		}
+		for _, r := range rows {
+			got := make([]float32, 100+150*r[0])
+			if err := b.Read(got, x[r[0]], r[1]); err != nil {
+				t.Fatal(err)
+			}
+			if want := numbers(len(got), 10000*number+5000*r[0]+r[1]); !slices.Equal(got, want) {
+				t.Fatalf("step %d, row %v: got %v..., want %v...", number, r, got[:3], want[:3])
+			}
+		}
+		after := d.Report().Calls
+		return after["cuMemcpyDtoHAsync_v2"] - before["cuMemcpyDtoHAsync_v2"], after["cuStreamSynchronize"] - before["cuStreamSynchronize"]
+	}
+	for number, c := range []struct {
+		rows          [][2]int
+		copies, waits int
+	}{
+		{rows, 6, 6}, {rows, 2, 1}, {rows, 2, 1}, {rows[:2], 2, 1}, {rows, 5, 5}, {rows[3:], 1, 1}, {rows[:1], 1, 1}, {rows[3:], 3, 3},
+	} {
+		if copies, waits := step(number, c.rows); copies != c.copies || waits != c.waits {
+			t.Errorf("step %d: %d copies and %d waits, want %d and %d", number, copies, waits, c.copies, c.waits)
+		}
+	}
+	if copies, waits := step(8, nil); copies != 0 || waits != 0 {
+		t.Errorf("no read: %d copies and %d waits", copies, waits)
+	}
+	before := d.Report().Calls["cuStreamSynchronize"]
+	if err := b.Read(nil, x[0], 0); err != nil {
+		t.Errorf("an empty read: %v", err)
+	}
+	if n := d.Report().Calls["cuStreamSynchronize"] - before; n != 1 {
+		t.Errorf("an empty read waits %d times, want 1: what was recorded before uses staging", n)
 	}
 }
 

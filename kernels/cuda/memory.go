@@ -63,6 +63,7 @@ func (b *Backend) releaseRetired() error {
 		last := len(m.retired) - 1
 		address := m.retired[last]
 		m.retired = m.retired[:last]
+		b.fetched = fetched{} // what was read there cannot be read again
 		m.used -= m.sizes[address]
 		delete(m.sizes, address)
 		if err := b.driver.free(address); err != nil {
@@ -101,7 +102,7 @@ type staging struct {
 	used  int
 }
 
-const stagingBytes = 4 << 20
+const stagingBytes = 16 << 20
 
 // upload records a copy of src to device memory; src may change afterwards. Copies and fills are recorded after a failure too,
 // so that what the host knows of device memory stays true; launches are not. Address 0, which need gives when there is no
@@ -144,15 +145,14 @@ func (b *Backend) download(dst []byte, from uint64) error {
 	if err == nil {
 		err = b.submit()
 	}
-	// What is copied out through staging comes after what is copied in from there, in the order of the stream.
+	if err == nil && len(dst) == 0 {
+		err = b.wait() // staging is about to be used again
+	}
 	for err == nil && len(dst) > 0 {
 		n := min(len(dst), b.staging.bytes)
-		if err = b.driver.copyOut(b.staging.base, from, n, b.stream); err != nil {
-			err = b.failed(err)
-			break
-		}
-		if err = b.wait(); err == nil {
-			copy(dst, unsafe.Slice((*byte)(b.staging.base), n))
+		var at int
+		if at, err = b.fetch(from, n); err == nil {
+			copy(dst, unsafe.Slice((*byte)(b.staging.base), b.staging.bytes)[at:][:n])
 		}
 		dst, from = dst[n:], from+uint64(n)
 	}
