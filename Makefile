@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generated models e2e determinism gpu-kit gpu-check deploy-check clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generated ptxas models e2e determinism gpu-kit gpu-check deploy-check clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -63,6 +63,9 @@ generated: ## what is generated is what is committed: assembly and PTX
 	cd kernels/cpu/gen && $(GO) test .
 	$(GO) generate ./kernels/...
 	git diff --exit-code --stat -- kernels
+
+ptxas: ## registers, spills and occupancy of the CUDA kernels (fetches ptxas from Debian)
+	@kernels/cuda/ptxas.sh
 
 models: build ## fetches a real instruct model for the longer tests (98 MB)
 	@models/fetch.sh
