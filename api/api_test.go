@@ -85,7 +85,7 @@ func TestShapes(t *testing.T) {
 		t.Errorf("result with an error:\n got %s\nwant %s", got, want)
 	}
 	cursor := func(timestamp, nonce int) string {
-		return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"timestamp":%d,"ordinate":"%d","sort":"ASC"}`, timestamp, nonce))
+		return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"timestamp":%d,"ordinate":"%d","cron":null,"sort":"ASC"}`, timestamp, nonce))
 	}
 	want := `{"pageInfo":{"hasNextPage":true},"edges":[{"node":{"Messages":[],"Assignments":[],"Spawns":[],"Output":"0001"},"cursor":"` + cursor(1000, 0) + `"}]}`
 	if got := r.get(t, fmt.Sprintf("/results/%s?limit=1", process)); got != want {

@@ -23,7 +23,8 @@ func FuzzAOS2(f *testing.F) {
 // FuzzBound looks for a cursor that makes the reader fall over, or for one that is no place.
 func FuzzBound(f *testing.F) {
 	f.Add("1000")
-	f.Add(cursor{Timestamp: 1, Ordinate: "2", Cron: "0-1-block", Sort: "ASC"}.String())
+	cron := "0-1-block"
+	f.Add(cursor{Timestamp: 1, Ordinate: "2", Cron: &cron, Sort: "ASC"}.String())
 	f.Fuzz(func(t *testing.T, text string) {
 		bound, _, err := parseBound(text)
 		if err == nil && bound.Nonce < -1 {

@@ -23,10 +23,10 @@ const (
 
 // cursor is a place between two results, as clients hand it back: base64 of its JSON.
 type cursor struct {
-	Timestamp int64  `json:"timestamp"`
-	Ordinate  string `json:"ordinate"` // the nonce; of a cron message that of the assignment before it
-	Cron      string `json:"cron,omitempty"`
-	Sort      string `json:"sort"`
+	Timestamp int64   `json:"timestamp"`
+	Ordinate  string  `json:"ordinate"` // the nonce; of a cron message that of the assignment before it
+	Cron      *string `json:"cron"`     // null: the message was assigned
+	Sort      string  `json:"sort"`
 }
 
 func (c cursor) String() string {
@@ -93,7 +93,10 @@ func appendEdge(to []byte, found cu.Evaluated, sort string) ([]byte, error) {
 	to = append(append(to, `,"Assignments":`...), result.Assignments...)
 	to = append(append(to, `,"Spawns":`...), result.Spawns...)
 	to = append(append(to, `,"Output":`...), result.Output...)
-	at := cursor{Timestamp: found.Timestamp, Ordinate: strconv.FormatInt(max(found.Nonce, 0), 10), Cron: found.Cron, Sort: sort}
+	at := cursor{Timestamp: found.Timestamp, Ordinate: strconv.FormatInt(max(found.Nonce, 0), 10), Sort: sort}
+	if found.Cron != "" {
+		at.Cron = &found.Cron
+	}
 	return append(to, `},"cursor":"`+at.String()+`"}`...), nil
 }
 
