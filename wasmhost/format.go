@@ -51,6 +51,7 @@ type conventions struct {
 	asyncHeader uint32 // bytes before the stack that asyncify unwinds into; 0: not used
 
 	stackSave, stackAlloc, stackRestore string // the module's functions
+	setTempRet                          string // takes the upper half of a 64-bit result
 
 	// What only formats before Emscripten4 have; see early.go.
 	early        bool
@@ -68,9 +69,9 @@ const (
 // conventionsOf gives the conventions of a format.
 func conventionsOf(f Format) (conventions, bool) {
 	early := conventions{emscripten: true, gas: gasByModule, early: true,
-		stackSave: "stackSave", stackAlloc: "stackAlloc", stackRestore: "stackRestore"}
+		stackSave: "stackSave", stackAlloc: "stackAlloc", stackRestore: "stackRestore", setTempRet: "setTempRet0"}
 	late := conventions{emscripten: true, gas: gasZero, heapMax: heapMaxLate, asyncHeader: 12, stackSave: "emscripten_stack_get_current",
-		stackAlloc: "_emscripten_stack_alloc", stackRestore: "_emscripten_stack_restore"}
+		stackAlloc: "_emscripten_stack_alloc", stackRestore: "_emscripten_stack_restore", setTempRet: "_emscripten_tempret_set"}
 	switch f {
 	case Emscripten1:
 		c := early

@@ -151,7 +151,10 @@ type exportedFunction struct {
 
 // neededExports lists the functions the host will call, given the format and the imports.
 func (c conventions) neededExports(bin *wasmbin.Module) []exportedFunction {
-	need := []exportedFunction{{"malloc", c.sig("p", "p")}}
+	var need []exportedFunction
+	if !c.early || c.time32 {
+		need = append(need, exportedFunction{"malloc", c.sig("p", "p")})
+	}
 	if !c.emscripten {
 		return append(need, c.optionalExports(bin)...)
 	}
@@ -171,12 +174,14 @@ func (c conventions) neededExports(bin *wasmbin.Module) []exportedFunction {
 	}
 	for _, im := range bin.Imports {
 		switch {
+		case im.Module == moduleVerbatim:
+			add("malloc", "p", "p")
 		case strings.HasPrefix(im.Name, "invoke_"):
 			add("setThrew", "pi", "")
 		case im.Name == "system" && c.early:
 			add("__errno_location", "", "i")
 		case im.Name == "_mktime_js" && !c.wide && !c.time32:
-			add("_emscripten_tempret_set", "i", "")
+			add(c.setTempRet, "i", "")
 		case strings.HasPrefix(im.Name, "__asyncjs__"):
 			add("free", "p", "")
 			add("asyncify_start_unwind", "p", "")

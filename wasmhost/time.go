@@ -72,7 +72,7 @@ func mktime(e *evaluation, stack []uint64) {
 		stack[0] = uint64(s)
 		return
 	}
-	e.call("_emscripten_tempret_set", uint64(uint32(s>>32)))
+	e.call(e.m.setTempRet, uint64(uint32(s>>32)))
 	answer(stack, int32(s))
 }
 

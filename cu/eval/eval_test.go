@@ -224,6 +224,24 @@ func TestLimitsOf(t *testing.T) {
 	}
 }
 
+// A Compute-Limit counts in the gas of the module's format, of which the reference's is used up faster.
+func TestLimitsOfReferenceGas(t *testing.T) {
+	unit := eval.Limits{GasMax: 100, MemoryBytesMax: 1000}
+	for _, test := range []struct {
+		format  string
+		compute int64
+		want    uint64
+	}{
+		{"wasm32-unknown-emscripten-metering", 5_000, 5_000}, {"wasm32-unknown-emscripten-metering", 20_000, 10_000},
+		{"wasm32-unknown-emscripten2", 0, 10_000}, {"wasm32-unknown-emscripten4", 5_000, 100}, {"wasm32-unknown-plain", 50, 50},
+	} {
+		got := eval.LimitsOf(ao.Module{Format: test.format, ComputeLimit: test.compute}, unit)
+		if got.GasMax != test.want {
+			t.Errorf("%s, Compute-Limit %d: %d, want %d", test.format, test.compute, got.GasMax, test.want)
+		}
+	}
+}
+
 func TestCompileErrors(t *testing.T) {
 	ctx := context.Background()
 	host, err := eval.NewHost(ctx, "")

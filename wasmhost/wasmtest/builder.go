@@ -21,6 +21,7 @@ type Module struct {
 	NoMemory   bool
 	Wide       bool     // the memory has 64-bit addresses
 	Table      []uint32 // function indices in table 0 from slot 0
+	TableName  string   // exports table 0
 	Data       []Data
 	Passive    [][]byte // segments after those of Data
 	MoreExport []string // further names for function 0, to provoke clashes
@@ -69,6 +70,9 @@ func (m Module) Bytes() []byte {
 		if f.Export != "" {
 			exports = append(exports, Code(Name(f.Export), 0, U32(uint32(len(m.Imports)+i))))
 		}
+	}
+	if m.TableName != "" {
+		exports = append(exports, Code(Name(m.TableName), 1, 0))
 	}
 	for _, name := range m.MoreExport {
 		exports = append(exports, Code(Name(name), 0, 0))
