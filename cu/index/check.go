@@ -33,7 +33,7 @@ func (x *Index) Check(log io.ReaderAt, size int64, progress func()) (found Found
 	if err != nil {
 		return found, err
 	}
-	steps := map[ao.ID]int64{}
+	steps, processes := map[ao.ID]int64{}, map[ao.ID]bool{}
 	for {
 		record, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -55,6 +55,7 @@ func (x *Index) Check(log io.ReaderAt, size int64, progress func()) (found Found
 		found.Records++
 		if record.Entry != nil {
 			found.Receipts++
+			processes[record.Entry.Receipt.Process] = true
 		}
 		if progress != nil {
 			progress()
@@ -63,7 +64,7 @@ func (x *Index) Check(log io.ReaderAt, size int64, progress func()) (found Found
 	if found.Indexed != until.Records {
 		return found, fmt.Errorf("the index knows %d records, the log has %d", until.Records, found.Records)
 	}
-	found.Processes = len(steps)
+	found.Processes = len(processes)
 	return found, nil
 }
 
