@@ -32,7 +32,8 @@ func patiently[T any](s *server, c *gin.Context, process ao.ID, upto string, wor
 		bug  any
 	}
 	ended := make(chan outcome, 1)
-	ctx := c.Request.Context()
+	// A dry run goes on too: whoever asks again finds its result.
+	ctx := context.WithoutCancel(c.Request.Context())
 	go func() {
 		var o outcome
 		defer func() {

@@ -46,6 +46,49 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// A dry run that nobody waited for is not lost either: over a connection that is gone after the 202, it goes on.
+func TestBusyDryRun(t *testing.T) {
+	release, entered, provider := make(chan struct{}), make(chan struct{}, 9), &evaltest.Provider{}
+	provider.Before = func(ctx context.Context, _ eval.Question) error {
+		entered <- struct{}{}
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	r := newRigWith(t, provider, nil, func(c *api.Config) { c.BusyAfter = 200 * time.Millisecond })
+	process := r.network.Spawn("p", true)
+	for r.ask("GET", "/state/"+process.String(), "").Code != http.StatusOK { // the process is ready, and so the dry run begins at once
+		time.Sleep(time.Millisecond)
+	}
+	server := httptest.NewServer(r.handler)
+	defer server.Close()
+	ask := func() int {
+		answer, err := http.Post(server.URL+"/dry-run?process-id="+process.String(), "application/json", strings.NewReader(`{"Data":"@i1"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	if got := ask(); got != http.StatusAccepted {
+		t.Fatalf("%d, want 202", got)
+	}
+	<-entered
+	time.Sleep(10 * time.Millisecond)
+	close(release)
+	for begin := time.Now(); ask() != http.StatusOK; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("never done")
+		}
+	}
+	if provider.Asked() != 1 {
+		t.Errorf("the model was asked %d times", provider.Asked())
+	}
+}
+
 func TestAccess(t *testing.T) {
 	allowed, denied := cutest.ID("allowed"), cutest.ID("denied")
 	for _, test := range []struct {
