@@ -43,10 +43,14 @@ template <class F, class T> struct Copies {
       row[i] = min(piece / PIECES, lastTile) * static_cast<int>(bytes) + piece % PIECES * 16;
     }
     UNROLL for (int i = 0; i < CODE_COPIES; i++) {
-      int n = min(column + threadIdx.x / 8 + i * (T::THREADS / 8), a.columns - 1);
-      code[i] = static_cast<uint32_t>(n) * static_cast<uint32_t>(a.stride) + threadIdx.x % 8 * 16;
+      int n = min(column + code_column() + i * (T::THREADS / 8), a.columns - 1);
+      code[i] = static_cast<uint32_t>(n) * static_cast<uint32_t>(a.stride) + code_part() * 16;
     }
   }
+
+  // Eight threads copy one pair of two columns, which is 128 bytes of shared memory side by side; the next eight the other pair.
+  DEVICE_MEMBER static int code_column() { return threadIdx.x / 16 * 2 + threadIdx.x / 4 % 2; }
+  DEVICE_MEMBER static int code_part() { return threadIdx.x / 8 % 2 * 4 + threadIdx.x % 4; }
 
   DEVICE_MEMBER void start(char* stage, int segment) const {
     const char* cell = weights + segment / F::CELL_SEGMENTS * F::CELL_BYTES;
@@ -55,8 +59,8 @@ template <class F, class T> struct Copies {
       int piece = thread + i * T::THREADS;
       if (piece < T::MW * PIECES) cp_async16(stage + piece * 16, cell + row[i] + (F::CELL_SEGMENTS > 1 && piece % PIECES >= SCALE_PIECES ? skip : 0));
     }
-    int n = thread / 8, part = thread % 8;
-    char* to = stage + T::CODES_AT + (part / 4 * T::COLUMNS + n) * PAIR + part % 4 * 16;
+    int part = code_part();
+    char* to = stage + T::CODES_AT + (part / 4 * T::COLUMNS + code_column()) * PAIR + part % 4 * 16;
     UNROLL for (int i = 0; i < CODE_COPIES; i++) cp_async16(to + i * (T::THREADS / 8) * PAIR, a.codes + (code[i] + segment * SEGMENT));
     int first = segment * a.scaleStride;
     if (thread < T::COLUMNS / 4) cp_async16(stage + T::DX_AT + thread * 16, a.dx + (first + min(column + thread * 4, (a.columns - 1) & -4)));
