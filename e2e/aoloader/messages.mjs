@@ -1,6 +1,6 @@
 // Prints the messages of the comparison, one JSON line each.
 //   node messages.mjs > messages.jsonl
-//   node messages.mjs short > messages.jsonl
+//   node messages.mjs short > messages.jsonl       or light
 //   node messages.mjs actions > messages.jsonl     for the small processes of ao-loader's tests, which know a few actions
 const process_ = 'Process0000000000000000000000000000000000AA'
 const owner = 'Owner000000000000000000000000000000000000AA'
@@ -101,6 +101,13 @@ const all = [
   message(owner, { Type: 'Message', Action: 'Eval' }, 'return "' + 'é漢🙂'.repeat(3000) + '"'),
   evaluate('\0'),
   evaluate(''),
+  // A database in memory, where the module has one; elsewhere the error that it has none. No random() and no VACUUM: they read
+  // /dev/urandom, and two runs of the reference differ.
+  evaluate('sqlite = require("lsqlite3") db = sqlite.open_memory() return db:exec[[CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, v REAL); CREATE INDEX n ON t (name)]]'),
+  evaluate('db:exec("BEGIN") for i = 1, 1500 do db:exec("INSERT INTO t (name, v) VALUES (\'n" .. (i * 7919) % 1009 .. "\', " .. i .. " / 7.0)") end return db:exec("COMMIT")'),
+  evaluate('local out = {} for r in db:nrows("SELECT name, count(*) AS c, sum(v) AS s, avg(v) AS a, max(id) AS m FROM t GROUP BY name HAVING c > 1 ORDER BY s DESC LIMIT 7") do out[#out + 1] = r.name .. " " .. r.c .. " " .. r.s .. " " .. r.a .. " " .. r.m end return table.concat(out, "|")'),
+  evaluate(`local out = {} for r in db:rows([[SELECT date(0, 'unixepoch'), datetime(1700000000, 'unixepoch'), json_extract('{"a":[1,2]}', '$.a[1]'), hex(zeroblob(3)), upper('x'), printf('%.3f', 2.0 / 3)]]) do for i = 1, #r do out[i] = tostring(r[i]) end end return table.concat(out, "|")`),
+  evaluate('return tostring(db:exec("SELECT * FROM nothing")) .. tostring(db:errmsg()) .. tostring(db:exec("DELETE FROM t WHERE id % 3 = 0"))'),
   // Memory that runs out: caught, not caught, and life afterwards. Last, because memory never shrinks.
   values('pcall(fill)', 'local function fill() local t = {} while true do t[#t + 1] = ("x"):rep(4000000) .. #t end end'),
   evaluate('local t = {} while true do t[#t + 1] = ("y"):rep(8000000) .. #t end'),
@@ -110,5 +117,7 @@ const all = [
 ]
 const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'inc', 'Memory', 'inc', 'loop for ever', 'inc', 'Assignment', 'echo']
   .map((action, i) => message(owner, { Type: 'Message', Action: action }, `data ${i}: é 漢字 🙂 ${'x'.repeat(i * 997)}`))
-const lists = { actions, short: all.slice(0, 20) }
+// The reference's metering takes minutes for a message that computes for a second.
+const light = all.filter(m => !/deep|Big = |while true|rep\(2|total|string\.gsub/.test(m.Data))
+const lists = { actions, light, short: all.slice(0, 20) }
 for (const m of lists[process.argv[2]] ?? all) process.stdout.write(JSON.stringify(m) + '\n')
