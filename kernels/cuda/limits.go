@@ -35,7 +35,7 @@ type limitProductsArgs struct {
 // 1<<15 take about a second on a large card. It takes twice bytes of device memory meanwhile. No other work should run.
 func (b *Backend) MeasureLimits(bytes int, rounds int64) (l Limits, err error) {
 	blocks := 4 * b.limits.multiprocessors
-	bytes = ceilDiv(max(bytes, stagingBytes), 16384) * 16384
+	bytes = ceilDiv(max(bytes, 2*uploadBytes), 16384) * 16384
 	buffers := [2]uint64{}
 	for i := range buffers {
 		if buffers[i], err = b.allocate(bytes); err != nil {
@@ -56,7 +56,7 @@ func (b *Backend) MeasureLimits(bytes int, rounds int64) (l Limits, err error) {
 			launch(b, b.limit.products, grid1(blocks), 256, 0, limitProductsArgs{buffers[0], rounds})
 		}
 	}
-	host := make([]byte, stagingBytes/2)
+	host := make([]byte, uploadBytes)
 	uploads := func(n int) func() {
 		return func() {
 			for range n {
@@ -73,6 +73,9 @@ func (b *Backend) MeasureLimits(bytes int, rounds int64) (l Limits, err error) {
 	l.UploadBytes = b.rate(buffers[0], 8*float64(len(host)), uploads(2), uploads(10))
 	return l, b.synchronise(buffers[0])
 }
+
+// uploadBytes is the length of an upload that is measured.
+const uploadBytes = 1 << 20
 
 // rate is how many units a second the longer work does beyond the shorter, the best of some runs: what both cost on top of
 // their units, launches for instance, is not counted.
