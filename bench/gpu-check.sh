@@ -12,6 +12,8 @@ kit=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$kit/results}
 mkdir -p "$out"
 failed=0
+# Where the driver keeps the kernels that it compiled for the card.
+export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$out/compiled}
 
 # step NAME COMMAND...: output on the terminal and in NAME.txt.
 step() {
@@ -36,5 +38,6 @@ for model in "$kit"/*.gguf; do
 done
 # shellcheck disable=SC2086
 step bench "$kit/verbatim" bench gpu --record "$out/gpu" ${BENCH:-}
+[ -n "${BENCH:-}" ] || step bench-dependent "$kit/verbatim" bench gpu --dependent --shapes llama-8b --types Q8_0 --batches 1 --contexts 512 --record "$out/gpu-dependent"
 [ $failed = 0 ] && echo "== all done in $SECONDS s: $out" || echo "== FAILED; see $out"
 exit $failed

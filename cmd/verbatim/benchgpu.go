@@ -17,6 +17,7 @@ type benchGPUOptions struct {
 	device         engines.Device
 	shapes, types  []string
 	plan           bench.CardPlan
+	dependent      bool
 	asJSON         bool
 	record, folder string
 }
@@ -41,10 +42,11 @@ not fit on the card is left out. The digests are of the logits: the same on ever
 	f.IntSliceVar(&o.plan.Contexts, "contexts", []int{512, 8192}, "tokens before those that are decoded")
 	f.IntVar(&o.plan.Tokens, "tokens", 32, "tokens that each sequence decodes")
 	f.IntVar(&o.device.PrefillChunk, "prefill-chunk", 2048, "prompt tokens to evaluate at once")
+	f.BoolVar(&o.dependent, "dependent", false, "let a launch begin before the one in front has ended (sm_90, driver 12.3)")
 	f.StringVar(&o.folder, "folder", os.TempDir(), "where models are made; the largest has 9 GB")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON")
 	f.StringVar(&o.record, "record", "", "write NAME.txt and NAME.json")
-	o.device.Name, o.device.Cards = "cuda", machineCards()
+	o.device.Name = "cuda"
 	return cmd
 }
 
@@ -63,6 +65,9 @@ func (o *benchGPUOptions) run(cmd *cobra.Command) error {
 		}
 		o.plan.Mixes = append(o.plan.Mixes, m)
 	}
+	machine := machineCards()
+	machine.Dependent = o.dependent
+	o.device.Cards = machine
 	folder, err := os.MkdirTemp(o.folder, "verbatim-gpu")
 	if err != nil {
 		return err
