@@ -3,8 +3,10 @@ package cuda
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"verbatim/kernels"
@@ -126,23 +128,30 @@ func products(t *testing.T, b *Backend, r *rand.Rand, p product, ty quant.Type, 
 	}
 }
 
+// run is a kernel and the numbers of columns to run it with.
+type run struct {
+	product product
+	columns []int
+}
+
 // testProducts runs some product kernels of every format on shapes that end within tiles, cells, blocks of columns and chunks of segments.
-func testProducts(t *testing.T, level cudatest.Level, settings string, columns map[product][]int) {
+func testProducts(t *testing.T, level cudatest.Level, settings string, runs []run) {
 	b, d := newTest(t, level, settings)
 	r := rand.New(rand.NewPCG(1, uint64(level)))
 	shapes := [][]int{{37}, {16, 5}, {130}, {1, 17, 3}, {64}}
 	turn := 0
-	for ty, f := range forms {
+	for _, ty := range slices.Sorted(maps.Keys(forms)) {
+		f := forms[ty]
 		cols := []int{64, 320, 96, 160, 1184}
 		if f.segments == 2 {
 			cols = []int{256, 768, 512, 256, 2304}
 		}
-		for p, batches := range columns {
-			if p == many128 && f.small {
+		for _, run := range runs {
+			if run.product == many128 && f.small {
 				continue
 			}
-			for _, n := range batches {
-				products(t, b, r, p, ty, shapes[turn%len(shapes)], cols[turn/len(shapes)%len(cols)], n)
+			for _, n := range run.columns {
+				products(t, b, r, run.product, ty, shapes[turn%len(shapes)], cols[turn/len(shapes)%len(cols)], n)
 				turn++
 			}
 		}
@@ -153,12 +162,13 @@ func testProducts(t *testing.T, level cudatest.Level, settings string, columns m
 }
 
 func TestProducts(t *testing.T) {
-	testProducts(t, cudatest.SM80, "seed=7", map[product][]int{few1: {1, 1, 1, 1}, few8: {1, 2, 7, 8}, few32: {3, 9, 17, 32, 40}, many64: {1, 16, 64, 65}, many128: {33, 129}})
+	testProducts(t, cudatest.SM80, "seed=7", []run{{few1, []int{1, 1, 1, 1}}, {few8, []int{1, 2, 7, 8}}, {few32, []int{3, 9, 17, 32, 40}},
+		{many64, []int{1, 16, 64, 65}}, {many128, []int{33, 129}}})
 }
 
 // TestProductsWithoutMMA has the kernels for cards before sm_80, which multiply with dp4a.
 func TestProductsWithoutMMA(t *testing.T) {
-	testProducts(t, cudatest.SM70, "seed=8", map[product][]int{few1: {1, 1, 1}, few8: {1, 7}, few32: {17, 33}})
+	testProducts(t, cudatest.SM70, "seed=8", []run{{few1, []int{1, 1, 1}}, {few8, []int{1, 7}}, {few32, []int{17, 33}}})
 }
 
 // TestProductChunks has rows so long that the totals of a product's segments come in several chunks.

@@ -1,7 +1,9 @@
 package cuda
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"verbatim/kernels"
@@ -15,12 +17,14 @@ func TestProductTraffic(t *testing.T) {
 	const rows, cols = 48, 1024
 	b, d := newTest(t, cudatest.SM80, "seed=3")
 	r := rand.New(rand.NewPCG(5, 6))
-	for ty, f := range forms {
+	for _, ty := range slices.Sorted(maps.Keys(forms)) {
+		f := forms[ty]
 		m, err := b.NewMatrix(ty, rows, cols, blockWeights(r, ty, rows, cols))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for p, columns := range map[product]int{few1: 1, few8: 8} {
+		for _, p := range []product{few1, few8} {
+			columns := p.columns
 			src, dst := newBuffer(t, b, normals(r, columns*cols)), newBuffer(t, b, poison(rows*columns))
 			g := group{columns: columns}
 			g.add(m.(*matrix), addressOf(dst))
