@@ -58,13 +58,19 @@ func (b *Backend) submit() error {
 	}
 	b.fetched.begin()
 	launches := 0
+	var missing error
 	for i := range list.all {
 		if c := &list.all[i]; c.kind == launchKernel {
 			launches++
-			if err := b.ready(c.kernel, int(c.shared)); err != nil {
+			if err := b.ready(c.kernel, int(c.shared)); errors.Is(err, kernels.ErrMemory) {
+				missing = err
+			} else if err != nil {
 				return err
 			}
 		}
+	}
+	if missing != nil {
+		return b.submitWithout(missing)
 	}
 	var again *graph
 	if launches >= graphLaunchesMin && !b.profile.on {
@@ -86,6 +92,18 @@ func (b *Backend) submit() error {
 	return nil
 }
 
+// submitWithout gives the card what was recorded but the launches of kernels that there was no memory to load for: what the host
+// knows of device memory, of tables for instance, stays true. It waits, since nobody else will.
+func (b *Backend) submitWithout(missing error) error {
+	if err := b.replay(&b.list); err != nil {
+		return err
+	}
+	if err := b.wait(); err != nil {
+		return err
+	}
+	return missing
+}
+
 func (b *Backend) launchNow(list *commands, c *command) error {
 	return b.driver.launch(c.kernel.function, c.grid, c.block, c.shared, b.stream, list.args[c.args:][:c.bytes/8], b.dependent)
 }
@@ -97,9 +115,11 @@ func (b *Backend) replay(list *commands) error {
 		var err error
 		switch c.kind {
 		case launchKernel:
-			if b.profile.on {
+			switch {
+			case c.kernel.function == 0: // not loaded: submitWithout
+			case b.profile.on:
 				err = b.measured(list, c)
-			} else {
+			default:
 				err = b.launchNow(list, c)
 			}
 		case copyIn:

@@ -219,6 +219,30 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// Where there is no memory to load a kernel, the pass fails; what was recorded beside its launches is done all the same, and
+// everything works once there is memory.
+func TestNoMemoryForKernels(t *testing.T) {
+	d := cudatest.Load(t, cudatest.SM80, "fail=cuModuleLoadDataEx:1:2")
+	b := open(t, d, cuda.Options{})
+	defer b.Close()
+	x, err := b.NewBuffer(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Write(x, []float32{1, 2, 3, 4})
+	b.Add(x, x, 4)
+	got := make([]float32, 4)
+	if err := b.Read(got, x, 0); !errors.Is(err, kernels.ErrMemory) {
+		t.Fatalf("got %v, want an error that wraps %v", err, kernels.ErrMemory)
+	}
+	for _, want := range [][]float32{{1, 2, 3, 4}, {2, 4, 6, 8}} {
+		if err := b.Read(got, x, 0); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+		b.Add(x, x, 4)
+	}
+}
+
 // After an error that leaves the card in doubt, every call says what happened first.
 func TestStopped(t *testing.T) {
 	d := cudatest.Load(t, cudatest.SM80, "fail=cuStreamSynchronize:1:214")
