@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -135,9 +136,8 @@ type run struct {
 }
 
 // testProducts runs some product kernels of every format on shapes that end within tiles, cells, blocks of columns and chunks of segments.
-func testProducts(t *testing.T, level cudatest.Level, settings string, runs []run) {
-	b, d := newTest(t, level, settings)
-	r := rand.New(rand.NewPCG(1, uint64(level)))
+func testProducts(t *testing.T, b *Backend, message func() string, runs []run) {
+	r := rand.New(rand.NewPCG(1, uint64(b.limits.arch)))
 	shapes := [][]int{{37}, {16, 5}, {130}, {1, 17, 3}, {64}}
 	turn := 0
 	for _, ty := range slices.Sorted(maps.Keys(forms)) {
@@ -156,19 +156,42 @@ func testProducts(t *testing.T, level cudatest.Level, settings string, runs []ru
 			}
 		}
 		if t.Failed() {
-			t.Fatal(d.Message())
+			t.Fatal(message())
 		}
 	}
 }
 
+// allProducts has every way to multiply.
+func allProducts() []run {
+	return []run{{few1, []int{1, 1, 1, 1}}, {few8, []int{1, 2, 7, 8}}, {few32, []int{3, 9, 17, 32, 40}}, {many64, []int{1, 16, 64, 65}}, {many128, []int{33, 129}}}
+}
+
 func TestProducts(t *testing.T) {
-	testProducts(t, cudatest.SM80, "seed=7", []run{{few1, []int{1, 1, 1, 1}}, {few8, []int{1, 2, 7, 8}}, {few32, []int{3, 9, 17, 32, 40}},
-		{many64, []int{1, 16, 64, 65}}, {many128, []int{33, 129}}})
+	b, d := newTest(t, cudatest.SM80, "seed=7")
+	testProducts(t, b, d.Message, allProducts())
 }
 
 // TestProductsWithoutMMA has the kernels for cards before sm_80, which multiply with dp4a.
 func TestProductsWithoutMMA(t *testing.T) {
-	testProducts(t, cudatest.SM70, "seed=8", []run{{few1, []int{1, 1, 1}}, {few8, []int{1, 7}}, {few32, []int{17, 33}}})
+	b, d := newTest(t, cudatest.SM70, "seed=8")
+	testProducts(t, b, d.Message, []run{{few1, []int{1, 1, 1}}, {few8, []int{1, 7}}, {few32, []int{17, 33}}})
+}
+
+// TestCardProducts has every kernel on this machine's card: see TestCard.
+func TestCardProducts(t *testing.T) {
+	library := os.Getenv("VERBATIM_CUDA_LIBRARY")
+	if library == "" {
+		t.Skip("VERBATIM_CUDA_LIBRARY does not name a driver")
+	}
+	b, err := New(Options{Library: library})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := slices.DeleteFunc(allProducts(), func(r run) bool { return r.product.many && b.limits.arch < 80 })
+	testProducts(t, b, func() string { return "" }, runs)
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestProductChunks has rows so long that the totals of a product's segments come in several chunks.
