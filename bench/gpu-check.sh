@@ -30,7 +30,7 @@ step() {
 
 command -v nvidia-smi >/dev/null && step card nvidia-smi
 grep -m1 'model name' /proc/cpuinfo | tee "$out/processor.txt"
-step conformance env VERBATIM_CUDA_LIBRARY="${VERBATIM_CUDA_LIBRARY:-libcuda.so.1}" "$kit/conformance" -test.run '^TestCard' -test.timeout 4m
+step conformance env VERBATIM_CUDA_LIBRARY="${VERBATIM_CUDA_LIBRARY:-libcuda.so.1}" "$kit/conformance" -test.run '^TestCard' -test.timeout 6m
 step determinism "$kit/verbatim" bench determinism --devices cpu,cuda --prompts 20 --plain 2 --threads 8
 for model in "$kit"/*.gguf; do
   [ -e "$model" ] || continue
