@@ -99,12 +99,19 @@ type block struct {
 	log     [4096]byte
 }
 
+// openLibrary loads a library. The loader keeps its error text per thread, so the thread stays the same until it is read.
+func openLibrary(name string) (uintptr, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL)
+}
+
 // openDynamic loads the library and starts the driver, which needs a card.
 func openDynamic(library string) (*dynamicDriver, error) {
 	if library == "" {
 		library = libraryDefault
 	}
-	handle, err := purego.Dlopen(library, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	handle, err := openLibrary(library)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%v)", ErrNoDriver, err)
 	}
