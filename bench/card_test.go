@@ -9,17 +9,11 @@ import (
 
 	"verbatim/inference"
 	"verbatim/internal/engines"
-	"verbatim/kernels"
 	"verbatim/kernels/cuda"
 	"verbatim/kernels/cuda/cudatest"
 	"verbatim/models"
 	"verbatim/models/tokenizer"
 )
-
-// emulated are the cards of the fake driver.
-type emulated struct{ cuda.Cards }
-
-func (e emulated) Start(cards ...int) (kernels.Backend, error) { return e.Open(cards...) }
 
 // TestMeasureCard: the whole of a benchmark on an emulated card, whose digests are those of the CPU.
 func TestMeasureCard(t *testing.T) {
@@ -36,7 +30,7 @@ func TestMeasureCard(t *testing.T) {
 	plan := CardPlan{Shapes: []Shape{shape}, Mixes: []Mix{mix}, Batches: []int{1, 3}, Contexts: []int{5}, Tokens: 2, Folder: t.TempDir(),
 		Step: func(what string) { steps = append(steps, what) }}
 	plan.Limits.Bytes, plan.Limits.Rounds = 1<<20, 8
-	r, err := MeasureCard(context.Background(), engines.Device{Name: "cuda", Cards: emulated{cuda.Cards{Library: d.Path}}}, plan)
+	r, err := MeasureCard(context.Background(), engines.Device{Name: "cuda", Cards: cuda.Cards{Library: d.Path}}, plan)
 	if err != nil {
 		t.Fatalf("%v; %s; after %q", err, d.Message(), steps)
 	}

@@ -23,13 +23,8 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// fakeCards are the cards of the fake driver.
-type fakeCards struct{ cuda.Cards }
-
-func (c fakeCards) Start(cards ...int) (kernels.Backend, error) { return c.Open(cards...) }
-
 func cardDevice(d *cudatest.Driver, name string) engines.Device {
-	return engines.Device{Name: name, Threads: 1, Cards: fakeCards{cuda.Cards{Library: d.Path}}}
+	return engines.Device{Name: name, Threads: 1, Cards: cuda.Cards{Library: d.Path}}
 }
 
 func openEmbedded(t *testing.T, d engines.Device) *engines.Loaded {

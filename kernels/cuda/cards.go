@@ -67,8 +67,8 @@ func (c Cards) FreeBytes(card int) (free int64, err error) {
 	return free, errors.Join(err, d.setCurrent(0))
 }
 
-// Open starts a backend on a card, or one that spreads a model over several.
-func (c Cards) Open(cards ...int) (kernels.Backend, error) {
+// Start starts a backend on a card, or one that spreads a model over several.
+func (c Cards) Start(cards ...int) (kernels.Backend, error) {
 	var all []*Backend
 	for _, card := range cards {
 		b, err := New(Options{Library: c.Library, Device: card, Dependent: c.Dependent})
