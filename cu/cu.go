@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"verbatim/cu/ao"
@@ -116,7 +115,6 @@ type Unit struct {
 	evaluations, dryRuns slots
 	answers              *answers
 	blocks               blocks
-	waiting              atomic.Int64 // dry runs
 
 	mu        sync.Mutex // guards what follows
 	closed    bool

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"sync"
+	"runtime/debug"
 	"time"
 
 	"verbatim/cu/ao"
@@ -20,7 +20,8 @@ type DryRunOptions struct {
 
 // DryRun evaluates a message that nobody assigned, on the memory of a process, and forgets everything but the result. Body
 // is the message's JSON as clients send it. There is no receipt: nobody could find the message again to check one. Known
-// says that the same was asked of the same memory before, and was not evaluated again.
+// says that the same was asked of the same memory before, and was not evaluated again. An evaluation ends when nobody waits
+// for it any more.
 func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte, options DryRunOptions) (result ao.Result, known bool, err error) {
 	if err := u.serves(process); err != nil {
 		return result, false, err
@@ -44,23 +45,45 @@ func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte, options D
 	}
 	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory.Image, message, actor.limits)
 	key := answerKey{process, tip.steps, sha256.Sum256(step.Message)}
-	if result, known = u.answers.get(key); known {
-		return result, true, nil
-	}
-	if waiting := u.waiting.Add(1); u.config.DryRunsMax > 0 && waiting > int64(u.config.DryRunsMax) {
-		u.waiting.Add(-1)
-		return result, false, fmt.Errorf("dry run on process %s: %w: %d dry runs wait already", process, ErrCrowded, waiting-1)
-	}
-	defer u.waiting.Add(-1)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(u.running, func() { cancel(ErrClosed) })()
-	outcome, err := u.evaluate(ctx, u.dryRuns, step, Observation{DryRun: true})
+	result, known, err = u.answers.get(ctx, key, func() (*answering, error) { return u.answer(key, step) })
 	if err != nil {
 		return result, false, fmt.Errorf("dry run on process %s: %w", process, err)
 	}
-	u.answers.put(key, outcome.Result)
-	return outcome.Result, false, nil
+	return result, known, nil
+}
+
+// answer begins a dry run. It goes on until it is done, or nobody waits for it, or the unit closes. Unit.answers.mu is held.
+func (u *Unit) answer(key answerKey, step eval.Step) (*answering, error) {
+	if begun := len(u.answers.running); u.config.DryRunsMax > 0 && begun >= u.config.DryRunsMax {
+		return nil, fmt.Errorf("%w: %d dry runs wait already", ErrCrowded, begun)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return nil, ErrClosed
+	}
+	ctx, cancel := context.WithCancel(u.running)
+	a := &answering{done: make(chan struct{}), cancel: cancel}
+	u.flights.Go(func() {
+		defer cancel()
+		outcome, err := u.dryEvaluate(ctx, key.process, step)
+		if u.running.Err() != nil {
+			err = ErrClosed
+		}
+		u.answers.put(key, a, outcome.Result, err)
+	})
+	return a, nil
+}
+
+// dryEvaluate evaluates a dry run. A bug in it must not take the others down with it.
+func (u *Unit) dryEvaluate(ctx context.Context, process ao.ID, step eval.Step) (outcome eval.Outcome, err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			u.config.Logger.Error("bug", "process", process, "panic", bug, "stack", string(debug.Stack()))
+			err = fmt.Errorf("cu: internal error: %v", bug)
+		}
+	}()
+	return u.evaluate(ctx, u.dryRuns, step, Observation{DryRun: true})
 }
 
 // dryRunOn gives the process on whose memory a dry run is done.
@@ -89,44 +112,6 @@ func (u *Unit) dryRunOn(ctx context.Context, process ao.ID, options DryRunOption
 		u.mu.Unlock()
 	}
 	return u.tip(ctx, process)
-}
-
-// answers remembers results of dry runs. A result depends on nothing but its key, so it is never out of date: a process
-// that has moved on is asked under another key.
-type answers struct {
-	mu    sync.Mutex
-	known map[answerKey]ao.Result
-	bytes int
-}
-
-type answerKey struct {
-	process ao.ID
-	steps   int64
-	message [sha256.Size]byte
-}
-
-// answersBytesMax is when all answers are forgotten.
-const answersBytesMax = 64 << 20
-
-func newAnswers() *answers { return &answers{known: map[answerKey]ao.Result{}} }
-
-func (a *answers) get(key answerKey) (result ao.Result, known bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	result, known = a.known[key]
-	return result, known
-}
-
-func (a *answers) put(key answerKey, result ao.Result) {
-	const overhead = 512
-	size := len(result.Messages) + len(result.Assignments) + len(result.Spawns) + len(result.Output) + len(result.Error) + overhead
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.bytes += size; a.bytes > answersBytesMax {
-		clear(a.known)
-		a.bytes = size
-	}
-	a.known[key] = result
 }
 
 // parseDryRun reads the message of a dry run. Times that it does not name are -1. Keys that a message does not have are
