@@ -36,6 +36,8 @@ type Options struct {
 	Publisher dataitem.Signer
 	// CUURL is the compute unit that the messenger asks for results. "": none yet, see SetCU.
 	CUURL string
+	// Clock gives the time to blocks and schedules. nil: time.Now.
+	Clock func() time.Time
 	// Log gets a line for each thing that went wrong behind a client's back. nil: nobody.
 	Log func(format string, arguments ...any)
 }
@@ -61,7 +63,10 @@ type Network struct {
 
 // Open starts a network, or goes on with the one in a folder. It does not listen: see Listen, or serve the handlers.
 func Open(options Options) (*Network, error) {
-	n := &Network{log: options.Log, folder: options.Folder, now: time.Now}
+	n := &Network{log: options.Log, folder: options.Folder, now: options.Clock}
+	if n.now == nil {
+		n.now = time.Now
+	}
 	if n.log == nil {
 		n.log = func(string, ...any) {}
 	}
