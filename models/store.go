@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"verbatim/internal/durable"
 )
 
 // EmbeddedName names the model that the program carries.
@@ -148,37 +150,14 @@ func (s *Store) download(ctx context.Context, id, path string) (Digest, error) {
 }
 
 // writeFile makes the file at path appear whole or not at all.
-func writeFile(path string, fill func(w io.Writer) error) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreClosed(file.Close()), os.Remove(file.Name()))
+func writeFile(path string, fill func(w io.Writer) error) error {
+	return durable.Write(path, 0o644, func(w io.Writer) error {
+		buffered := bufio.NewWriterSize(w, 1<<20)
+		if err := fill(buffered); err != nil {
+			return err
 		}
-	}()
-	buffered := bufio.NewWriterSize(file, 1<<20)
-	if err := fill(buffered); err != nil {
-		return err
-	}
-	if err := buffered.Flush(); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
+		return buffered.Flush()
+	})
 }
 
 // limitedWriter refuses more than left bytes.

@@ -13,6 +13,7 @@ import (
 	"verbatim/cu/ao"
 	"verbatim/cu/arweave"
 	"verbatim/cu/dataitem"
+	"verbatim/internal/durable"
 )
 
 // defaultDataPath is where this user's keys, models and logs live.
@@ -63,25 +64,18 @@ func makeKey(path string) (ed25519.PrivateKey, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
-	if err := writeFileAtomically(path, append(text, '\n'), 0o600); err != nil {
+	if err := keepFile(path, append(text, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
 	return signer.PrivateKey(), nil
 }
 
-// writeFileAtomically leaves either the old file or the whole new one.
-func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
-	if err != nil {
+// keepFile leaves either the old file or the whole new one.
+func keepFile(path string, data []byte, mode fs.FileMode) error {
+	return durable.Write(path, mode, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	})
 }
 
 // fetchModel writes the data of a transaction to w, after the gateway's answer was verified as a whole.

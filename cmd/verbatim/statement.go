@@ -41,7 +41,7 @@ func writeStatement(path string, key ed25519.PrivateKey, engine *inference.Engin
 	if err != nil {
 		return err
 	}
-	if err := writeFileAtomically(path, file, 0o644); err != nil {
+	if err := keepFile(path, file, 0o644); err != nil {
 		return fmt.Errorf("write the receipt: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"verbatim/internal/durable"
 )
 
 // Names of the files in a log's folder.
@@ -47,19 +48,10 @@ func OpenFolder(path string) (Store, error) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", opened.Name(), ErrLocked), f.Close())
 		}
 	}
-	if err := syncFolder(path); err != nil {
+	if err := durable.SyncFolder(path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	opened, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(opened.Sync(), opened.Close())
 }
 
 func (f *folder) Log() File  { return osFile{f.log} }
@@ -77,7 +69,7 @@ func (f *folder) SaveTail(offset int64, tail []byte) (string, error) {
 			return "", err
 		}
 		_, err = file.Write(tail)
-		return name, errors.Join(err, file.Sync(), file.Close(), syncFolder(f.path))
+		return name, errors.Join(err, file.Sync(), file.Close(), durable.SyncFolder(f.path))
 	}
 }
 
