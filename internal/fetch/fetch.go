@@ -1,5 +1,5 @@
-// Package fetch makes HTTP requests to units of the ao network: it tries again after passing faults, limits what an answer
-// may weigh, and gives errors that name the request.
+// Package fetch makes HTTP requests to units of the ao network: it tries again after passing faults, gives up on answers that
+// stand still, limits what they may weigh, and gives errors that name the request.
 //
 // It does not interpret answers, and it keeps nothing between requests.
 package fetch
@@ -16,11 +16,16 @@ import (
 )
 
 const (
-	attempts       = 5
-	firstDelay     = 250 * time.Millisecond // doubles after each attempt
-	errorBytesMax  = 1 << 10                // of an error answer's body, kept for the message
-	headersTimeout = 5 * time.Minute        // a unit may evaluate before it answers
+	attempts        = 5
+	attemptsStalled = 2                      // a unit that keeps silent has cost much time already
+	firstDelay      = 250 * time.Millisecond // doubles after each attempt
+	errorBytesMax   = 1 << 10                // of an error answer's body, kept for the message
+	silenceMax      = 30 * time.Second       // before an answer begins, and between any two bytes of it
+	patience        = 5 * time.Minute        // the same, of units that evaluate before they answer
 )
+
+// ErrStalled says that no byte of an answer came for too long.
+var ErrStalled = errors.New("no answer")
 
 // ErrTooLarge says that an answer is longer than its limit.
 var ErrTooLarge = errors.New("answer is too large")
@@ -52,15 +57,22 @@ type Request struct {
 
 // Client makes requests. It is safe for concurrent use.
 type Client struct {
-	http  *http.Client
-	sleep func(context.Context, time.Duration) error
+	http    *http.Client
+	silence time.Duration
+	sleep   func(context.Context, time.Duration) error
 }
 
-// New gives a client with connections of its own.
+// New gives a client with connections of its own, for units that answer at once.
 func New() *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = headersTimeout
-	return &Client{http: &http.Client{Transport: transport}, sleep: sleep}
+	return &Client{http: &http.Client{Transport: transport}, silence: silenceMax, sleep: sleep}
+}
+
+// NewPatient gives a client for units that evaluate before they answer.
+func NewPatient() *Client {
+	c := New()
+	c.silence = patience
+	return c
 }
 
 // Bytes gives the body of the answer.
@@ -78,10 +90,13 @@ func (c *Client) Bytes(ctx context.Context, request Request) (body []byte, err e
 // Stream hands a good answer to use, which must read its body and stop at Request.BytesMax. After a passing fault, in use
 // too, it asks again and calls use again; use must then start over.
 func (c *Client) Stream(ctx context.Context, request Request, use func(*http.Response) error) error {
-	delay := firstDelay
+	delay, stalls := firstDelay, 0
 	for attempt := 1; ; attempt++ {
 		err := c.once(ctx, request, use)
-		if err == nil || !passing(err) || attempt == attempts || ctx.Err() != nil {
+		if errors.Is(err, ErrStalled) {
+			stalls++
+		}
+		if err == nil || !passing(err) || attempt == attempts || stalls == attemptsStalled || ctx.Err() != nil {
 			if err != nil {
 				return fmt.Errorf("%s %s: %w", request.Method, request.URL, err)
 			}
@@ -95,6 +110,10 @@ func (c *Client) Stream(ctx context.Context, request Request, use func(*http.Res
 }
 
 func (c *Client) once(ctx context.Context, request Request, use func(*http.Response) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("%w in %v", ErrStalled, c.silence)) })
+	defer stall.Stop()
 	made, err := http.NewRequestWithContext(ctx, request.Method, request.URL, bytes.NewReader(request.Body))
 	if err != nil {
 		return err
@@ -104,19 +123,48 @@ func (c *Client) once(ctx context.Context, request Request, use func(*http.Respo
 	}
 	answer, err := c.http.Do(made)
 	if err != nil {
-		return passingError{err}
+		return passingError{because(ctx, err)}
 	}
 	defer answer.Body.Close()
+	body := &watched{from: answer.Body, progress: func() { stall.Reset(c.silence) }}
+	answer.Body = body
 	if answer.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(io.LimitReader(answer.Body, errorBytesMax))
-		return &StatusError{answer.StatusCode, string(body)}
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, errorBytesMax))
+		return &StatusError{answer.StatusCode, string(said)}
 	}
-	err = use(answer)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return passingError{err} // the connection broke in the middle of the body
+	if err = use(answer); err != nil && body.err != nil {
+		return passingError{because(ctx, body.err)} // the connection broke in the middle of the body
 	}
 	return err
 }
+
+// because gives the reason for which a context ended in place of the error that came of it.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, ErrStalled) {
+		return cause
+	}
+	return err
+}
+
+// watched is a body that tells when something of it came, and remembers how it broke.
+type watched struct {
+	from     io.ReadCloser
+	progress func()
+	err      error // other than io.EOF
+}
+
+func (w *watched) Read(to []byte) (int, error) {
+	n, err := w.from.Read(to)
+	if n > 0 {
+		w.progress()
+	}
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
+}
+
+func (w *watched) Close() error { return w.from.Close() }
 
 // passingError marks a fault of the network.
 type passingError struct{ error }

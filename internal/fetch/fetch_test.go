@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -76,6 +78,73 @@ func TestBrokenBody(t *testing.T) {
 	body, err := client(&pauses).Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200})
 	if string(body) != "whole" || err != nil || calls != 2 {
 		t.Errorf("%q, %v after %d calls", body, err, calls)
+	}
+}
+
+// A unit that keeps silent, before its answer or within it, is asked once more and then given up on.
+func TestStalled(t *testing.T) {
+	for name, begun := range map[string]string{"before the answer": "", "within the answer": "half"} {
+		var calls atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			if begun != "" {
+				w.Header().Set("Content-Length", "100")
+				fmt.Fprint(w, begun)
+				w.(http.Flusher).Flush()
+			}
+			<-r.Context().Done()
+		}))
+		var pauses []time.Duration
+		c := client(&pauses)
+		c.silence = 20 * time.Millisecond
+		if _, err := c.Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200}); !errors.Is(err, ErrStalled) || calls.Load() != 2 {
+			t.Errorf("%s: %v after %d calls, want ErrStalled after 2", name, err, calls.Load())
+		}
+		server.Close()
+	}
+}
+
+// A slow answer is no stalled one: each byte of it counts.
+func TestSlow(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 10 {
+			fmt.Fprint(w, "x")
+			w.(http.Flusher).Flush()
+			time.Sleep(30 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	var pauses []time.Duration
+	c := client(&pauses)
+	c.silence = 150 * time.Millisecond
+	if body, err := c.Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200}); err != nil || len(body) != 10 {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// A connection that is reset in the middle of a body is a passing fault, as one that just ends.
+func TestReset(t *testing.T) {
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) > 1 {
+			fmt.Fprint(w, "whole")
+			return
+		}
+		connection, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprint(buffered, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+		buffered.Flush()
+		connection.(*net.TCPConn).SetLinger(0)
+		connection.Close()
+	}))
+	defer server.Close()
+	var pauses []time.Duration
+	body, err := client(&pauses).Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200})
+	if string(body) != "whole" || err != nil || calls.Load() != 2 {
+		t.Errorf("%q, %v after %d calls", body, err, calls.Load())
 	}
 }
 

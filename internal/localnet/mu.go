@@ -139,7 +139,7 @@ type messengerLine struct {
 }
 
 func openMessenger(n *Network) (*messenger, error) {
-	m := &messenger{network: n, fetch: fetch.New(), queues: map[ao.ID][]task{}, busy: map[ao.ID]bool{}}
+	m := &messenger{network: n, fetch: fetch.NewPatient(), queues: map[ao.ID][]task{}, busy: map[ao.ID]bool{}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	var err error
 	m.log, err = openLog(filepath.Join(n.folder, "messenger.log"), func(text []byte) error {
