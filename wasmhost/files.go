@@ -1,15 +1,27 @@
 package wasmhost
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
 
-// file is an open virtual file: a standard stream, or the answer to an inference request.
+// file is an open virtual file: a standard stream, the answer to an inference request, or what the drive gave.
 type file struct {
 	terminal bool
 	input    bool // standard input: never has any
-	data     []byte
-	position int
+	content  *io.SectionReader
+	position int64
 	atEnd    bool // the position is there because of a seek to the end; see read
 	idle     int  // reads in a row that found nothing more
+}
+
+// size is that of the content in bytes; streams have none.
+func (f *file) size() int64 {
+	if f.content == nil {
+		return 0
+	}
+	return f.content.Size()
 }
 
 // files are the open files of one evaluation, by number.
@@ -19,11 +31,11 @@ func newFiles() files {
 	return files{map[uint32]*file{0: {terminal: true, input: true}, 1: {terminal: true}, 2: {terminal: true}}}
 }
 
-// add opens data as a file and returns the lowest free number, or 0 when too many are open.
-func (f *files) add(data []byte) uint32 {
+// add opens content as a file and returns the lowest free number, or 0 when too many are open.
+func (f *files) add(content *io.SectionReader) uint32 {
 	for n := uint32(3); n < 3+OpenFilesMax; n++ {
 		if f.open[n] == nil {
-			f.open[n] = &file{data: data}
+			f.open[n] = &file{content: content}
 			return n
 		}
 	}
@@ -36,14 +48,17 @@ func (f *file) read(to []byte) int {
 	if f.atEnd {
 		f.position, f.atEnd = 0, false
 	}
-	if f.position >= len(f.data) {
+	if f.position >= f.size() {
 		f.idle++
 		return 0
 	}
-	n := copy(to, f.data[f.position:])
-	f.position += n
+	to = to[:min(int64(len(to)), f.size()-f.position)]
+	if n, err := f.content.ReadAt(to, f.position); n < len(to) {
+		panic(&failure{fmt.Errorf("read %d bytes of a file at %d: %w", len(to), f.position, err)})
+	}
+	f.position += int64(len(to))
 	f.idle = 0
-	return n
+	return len(to)
 }
 
 // seek moves the position and reports an error number, 0 for none.
@@ -55,17 +70,17 @@ func (f *file) seek(offset int64, whence uint32) int32 {
 	switch whence {
 	case 0:
 	case 1:
-		offset += int64(f.position)
+		offset += f.position
 	case 2:
-		offset += int64(len(f.data))
+		offset += f.size()
 	default:
 		return errInvalid
 	}
 	if offset < 0 || offset > 1<<40 {
 		return errInvalid
 	}
-	f.position = int(offset)
-	f.atEnd = f.position == len(f.data) && (whence == 2 || stays && f.atEnd)
+	f.position = offset
+	f.atEnd = f.position == f.size() && (whence == 2 || stays && f.atEnd)
 	return 0
 }
 

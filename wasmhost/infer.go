@@ -64,22 +64,6 @@ func (e *evaluation) writable(ptr uint32) bool {
 	return ok
 }
 
-// inferPath is the reserved path of published modules: what follows it is the request.
-const inferPath = "/infer/"
-
-// driveOpen opens a path for an emscripten module. Only the reserved path exists; 0 means there is no such file.
-func driveOpen(e *evaluation, stack []uint64) {
-	path, ok := e.cString(arg(stack, 0), len(inferPath)+InferRequestBytesMax+1)
-	path = bytes.Clone(path)
-	answer(stack, e.sleep(func() int32 {
-		request, reserved := bytes.CutPrefix(path, []byte(inferPath))
-		if !ok || !reserved || len(request) == 0 {
-			return 0
-		}
-		return e.openInference(request)
-	}))
-}
-
 // openInference answers /infer/{...} with the response JSON, and /infer/text with the text of the response.
 // A prompt that cannot be answered does not open; a JSON request always does, and reads why.
 func (e *evaluation) openInference(request []byte) int32 {
@@ -105,11 +89,8 @@ func (e *evaluation) openInference(request []byte) int32 {
 		response = []byte(answered.Text)
 	}
 	e.chargeBytes(uint64(len(response)))
-	return int32(e.files.add(response))
+	return int32(e.files.add(section(response)))
 }
-
-// idleReadsMax is how often a module may read at the end of a virtual file in a row.
-const idleReadsMax = 16
 
 // promptRequest is the request that a bare prompt stands for.
 func promptRequest(prompt []byte) []byte {
@@ -120,29 +101,4 @@ func promptRequest(prompt []byte) []byte {
 		panic(fmt.Sprintf("wasmhost: internal error: a string is not JSON: %v", err))
 	}
 	return bytes.TrimRight(out.Bytes(), "\n")
-}
-
-func driveRead(e *evaluation, stack []uint64) {
-	fd, ptr, n := arg(stack, 0), arg(stack, 1), arg(stack, 2)
-	answer(stack, e.sleep(func() int32 {
-		f := e.files.open[fd]
-		if f == nil || f.terminal {
-			return 0
-		}
-		read := f.read(e.bytes(ptr, n))
-		if f.idle > idleReadsMax {
-			// The C library of published modules takes no end of file from a host: f:read("a") would never return.
-			panic(&Fault{Trap, "reads after the end of a file; read with f:read(f:seek(\"end\"))"})
-		}
-		e.chargeBytes(uint64(read))
-		return int32(read)
-	}))
-}
-
-func driveClose(e *evaluation, stack []uint64) {
-	fd := arg(stack, 0)
-	answer(stack, e.sleep(func() int32 {
-		delete(e.files.open, fd)
-		return 0
-	}))
 }

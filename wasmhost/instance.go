@@ -25,6 +25,7 @@ type evaluation struct {
 	random     *randomStream
 	inferencer Inferencer
 	files      files
+	drive      drive
 	tempRet    uint32 // the upper half of a 64-bit result, in early formats
 	zoneKnown  bool   // early formats write the time zone once
 	async      asyncify
@@ -37,7 +38,7 @@ func evaluationOf(ctx context.Context) *evaluation { return ctx.Value(evaluation
 
 func newEvaluation(ctx context.Context, m *Module, c Call) *evaluation {
 	e := &evaluation{m: m, gasMax: c.GasMax, memoryBytesMax: c.MemoryBytesMax, inferencer: c.Inferencer,
-		clock: clock{clockStart}, random: newRandomStream(c.Message), files: newFiles()}
+		clock: clock{clockStart}, random: newRandomStream(c.Message), files: newFiles(), drive: newDrive(c.Drive)}
 	if e.gasMax == 0 {
 		e.gasMax = GasDefault
 	}
@@ -84,6 +85,9 @@ func (e *evaluation) start(memory []byte) (image, *linearMemory, error) {
 func (e *evaluation) fits(i *Image) error {
 	if i == nil {
 		return e.checkSize(0, true)
+	}
+	if len(i.tail) != e.m.tailBytes() {
+		return fmt.Errorf("%w: %d bytes after the linear memory, want %d", ErrBadMemory, len(i.tail), e.m.tailBytes())
 	}
 	return e.checkSize(i.size, false)
 }

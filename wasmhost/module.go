@@ -218,6 +218,7 @@ type Call struct {
 	Message        []byte     // JSON
 	Env            []byte     // JSON
 	Inferencer     Inferencer // nil: a process that asks for inference cannot be evaluated
+	Drive          Drive      // nil: there is none, and no file of it
 	GasMax         uint64     // 0: GasDefault; also for the reference's gas, where the format counts it
 	MemoryBytesMax uint64     // 0: MemoryBytesDefault
 }
