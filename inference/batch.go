@@ -309,6 +309,11 @@ func (e *Engine) readLogits() error {
 // settle tells the sessions of a pass what came of it; err ended it for all. The mutex is held.
 func (e *Engine) settle(err error) {
 	b := &e.batch
+	if b.rows > 0 && err == nil {
+		e.load.Passes++
+		e.load.Rows += uint64(b.rows)
+		e.weigh()
+	}
 	for _, s := range b.picked {
 		if err != nil {
 			s.err = err

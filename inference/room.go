@@ -113,6 +113,7 @@ func (e *Engine) resume() bool {
 // earliest in a pass that nobody else has a part in, or when a session ends.
 func (e *Engine) setBack(s *Session) {
 	s.position, s.setback = 0, true
+	e.count(func(l *Load) { l.SetBacks++ })
 	if err := e.backend.Reserve(s.kv, 0, 0); err != nil {
 		s.err = fmt.Errorf("inference: give back the memory of a session: %w", err)
 	}

@@ -50,12 +50,13 @@ func (e *Engine) NewSession() (*Session, error) {
 	e.births++
 	if last := len(e.idle) - 1; last >= 0 {
 		s.kv, e.idle = e.idle[last], e.idle[:last]
-		return s, nil
+	} else {
+		var err error
+		if s.kv, err = e.backend.NewKV(e.shape); err != nil {
+			return nil, fmt.Errorf("inference: begin a session: %w", err)
+		}
 	}
-	var err error
-	if s.kv, err = e.backend.NewKV(e.shape); err != nil {
-		return nil, fmt.Errorf("inference: begin a session: %w", err)
-	}
+	e.count(func(l *Load) { l.Sessions++ })
 	return s, nil
 }
 
@@ -80,6 +81,7 @@ func (s *Session) Close() {
 	}
 	// What a KV holds of pages that others share stays with them. A backend that fails here says so at the next pass.
 	_ = e.backend.Reserve(s.kv, 0, 0)
+	e.count(func(l *Load) { l.Sessions-- })
 	e.idle = append(e.idle, s.kv)
 	s.kv = nil
 }

@@ -129,6 +129,11 @@ type Backend interface {
 	Close() error
 }
 
+// Metered is a Backend whose memory is not that of the program. Memory tells how many bytes it has taken and how many it may take.
+type Metered interface {
+	Memory() (used, budget int64)
+}
+
 // Placer is a Backend that spreads a model over several devices. Place says to which of the model's layers the matrices belong that
 // are made next; layer -1: to none.
 type Placer interface {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"verbatim/inference"
@@ -209,6 +211,26 @@ func (l *Library) warn(name string, err error) {
 	if err != nil && l.Warn != nil {
 		l.Warn(fmt.Errorf("model %s: %w", name, err))
 	}
+}
+
+// Load is how busy one model is, and where.
+type Load struct {
+	Model   string // as it was asked for
+	Backend kernels.Info
+	inference.Load
+}
+
+// Loads tells of every model that is open, in order of their names.
+func (l *Library) Loads() []Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var loads []Load
+	for _, name := range slices.Sorted(maps.Keys(l.engines)) {
+		if loaded := l.engines[name].loaded; loaded != nil {
+			loads = append(loads, Load{name, loaded.backend.Info(), loaded.Engine.Load()})
+		}
+	}
+	return loads
 }
 
 // makeRoom closes the engine on a card that nobody uses and that was used longest ago, and says whether there was one.

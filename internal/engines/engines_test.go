@@ -61,3 +61,31 @@ func TestPackedWeights(t *testing.T) {
 		}
 	}
 }
+
+// A library tells of the models that are open, in order.
+func TestLoads(t *testing.T) {
+	library := engines.New(engines.Device{Name: "cpu", Threads: 1}, "", nil)
+	defer library.Close()
+	if got := library.Loads(); len(got) != 0 {
+		t.Errorf("nothing is open: got %+v", got)
+	}
+	engine, err := library.Engine(context.Background(), "embedded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := engine.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.Prefill(context.Background(), []tokenizer.Token{1, 5, 7}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := library.Engine(context.Background(), "no such file"); err == nil {
+		t.Error("a model that is not there was opened")
+	}
+	got := library.Loads()
+	if len(got) != 1 || got[0].Model != "embedded" || got[0].Backend.Name != "cpu" || got[0].Sessions != 1 || got[0].Rows != 3 {
+		t.Errorf("got %+v, want one model, embedded, on a cpu with one session and 3 rows", got)
+	}
+}

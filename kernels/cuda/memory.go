@@ -49,6 +49,9 @@ func (b *Backend) allocate(bytes int) (uint64, error) {
 	return address, nil
 }
 
+// Memory implements kernels.Metered.
+func (b *Backend) Memory() (used, budget int64) { return b.memory.used, b.memory.budget }
+
 // retire frees memory as soon as what was recorded so far has run.
 func (b *Backend) retire(address uint64) {
 	if address != 0 {

@@ -66,6 +66,15 @@ func (s *Split) Info() kernels.Info {
 	return info
 }
 
+// Memory implements kernels.Metered.
+func (s *Split) Memory() (used, budget int64) {
+	for _, b := range s.cards {
+		u, m := b.Memory()
+		used, budget = used+u, budget+m
+	}
+	return used, budget
+}
+
 // splitMatrix is on one card.
 type splitMatrix struct {
 	kernels.Matrix
