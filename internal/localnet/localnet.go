@@ -171,6 +171,10 @@ func openWallet(path string) (dataitem.Signer, error) {
 	return signer, os.Rename(part, path)
 }
 
+// TakeCopies has the scheduler take a message of a process again if a messenger signed it anew, and an item that is assigned
+// again, as schedulers may. Compute units have to notice then.
+func (n *Network) TakeCopies() { n.plans.copies.Store(true) }
+
 func (n *Network) height() int64 { return n.chain.height(n.now().Unix()) }
 
 func keyDigest(owner []byte) string { return ao.ID(sha256.Sum256(owner)).String() }

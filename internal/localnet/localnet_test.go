@@ -311,6 +311,19 @@ func TestSamePushByTwoMessengers(t *testing.T) {
 	if status, said := request(t, "POST", urls.SU, two.Bytes()); status != 400 || !strings.Contains(said, "already scheduled") {
 		t.Errorf("%d %s", status, said)
 	}
+	network.TakeCopies()
+	assign := urls.SU + "/?process-id=" + process.String() + "&assign=" + one.ID().String()
+	for url, body := range map[string][]byte{urls.SU: two.Bytes(), assign: nil} {
+		if status, said := request(t, "POST", url, body); status != 200 {
+			t.Errorf("with copies: %d %s", status, said)
+		}
+	}
+	if status, said := request(t, "POST", urls.SU, one.Bytes()); status != 400 {
+		t.Errorf("the same item twice: %d %s", status, said)
+	}
+	if placed, _ := network.plans.find(process, one.ID()); placed.assigned || len(network.plans.slots(process)) != 4 {
+		t.Errorf("%+v of %d", placed, len(network.plans.slots(process)))
+	}
 }
 
 func TestPages(t *testing.T) {

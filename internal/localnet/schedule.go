@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/dataitem"
@@ -19,6 +20,7 @@ var errDuplicate = errors.New("already scheduled on this process")
 // without data; schedule.log holds them, one a line, and is on disk before anyone hears of it.
 type schedule struct {
 	signer dataitem.Signer
+	copies atomic.Bool // what was scheduled is scheduled again if it is assigned again, or signed anew
 
 	mu        sync.RWMutex
 	log       *lineLog
@@ -28,7 +30,7 @@ type schedule struct {
 // plan is the schedule of one process.
 type plan struct {
 	slots    []slot
-	messages map[ao.ID]int // message id to nonce
+	messages map[ao.ID]int // message id to the nonce of its first assignment
 	contents map[[48]byte]bool
 }
 
@@ -84,7 +86,9 @@ func (s *schedule) add(item *dataitem.Item, line scheduleLine) error {
 		p = &plan{messages: map[ao.ID]int{}, contents: map[[48]byte]bool{}}
 		s.processes[process] = p
 	}
-	p.messages[line.Message] = len(p.slots)
+	if _, there := p.messages[line.Message]; !there {
+		p.messages[line.Message] = len(p.slots)
+	}
 	if len(line.Content) == 48 {
 		p.contents[[48]byte(line.Content)] = true
 	}
@@ -114,7 +118,7 @@ func (s *schedule) assign(a assignment) (slot, error) {
 	case p == nil && !a.starts:
 		return slot{}, fmt.Errorf("process %s is %w", a.process, errNotStored)
 	case p != nil:
-		if _, there := p.messages[a.message]; there {
+		if _, there := p.messages[a.message]; there && !(a.assigned && s.copies.Load()) {
 			return slot{}, fmt.Errorf("message %s is %w", a.message, errDuplicate)
 		}
 	}
@@ -123,7 +127,7 @@ func (s *schedule) assign(a assignment) (slot, error) {
 		if err != nil {
 			return slot{}, err
 		}
-		if p != nil && p.contents[content] {
+		if p != nil && p.contents[content] && !s.copies.Load() {
 			return slot{}, fmt.Errorf("a message with the content of %s is %w", a.message, errDuplicate)
 		}
 		line.Content = content[:]
