@@ -1,22 +1,33 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"verbatim/examples/storyteller/module"
 	"verbatim/internal/localnet"
+	"verbatim/internal/mainnet"
 )
+
+// nodePortDefault is HyperBEAM's.
+const nodePortDefault = 8734
 
 type devOptions struct {
 	unit   unitOptions
 	folder string
 	host   string
 	ports  localnet.Ports
+	node   int // port
+	copies bool
 	asJSON bool
 }
 
@@ -26,6 +37,7 @@ type devReady struct {
 	MU        string `json:"mu"`
 	SU        string `json:"su"`
 	CU        string `json:"cu"`
+	Node      string `json:"node"`
 	Scheduler string `json:"scheduler"`
 	Authority string `json:"authority"`
 	Module    string `json:"module"`
@@ -39,11 +51,17 @@ func newDevCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Keep a local ao network running: gateway, scheduler, messenger and compute unit",
 		Long: `Dev runs a whole ao network on this machine, with the embedded model and an example module published to it. An
-unmodified aoconnect works against it. Its data stays in a folder; Ctrl-C stops it at any time, and the next start goes on.`,
+unmodified aoconnect works against it. A façade in the way of a HyperBEAM node lets clients of mainnet in too.
+Its data stays in a folder; Ctrl-C stops it at any time, and the next start goes on.`,
 		Example: `  verbatim dev
   verbatim dev --data ./my-network --cu-port 7004`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.ports.CU == 0 && !cmd.Flags().Changed("node-port") {
+				o.node = 0
+			}
+			return o.run(cmd)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.folder, "data", "verbatim-dev", "folder that keeps the network")
@@ -52,6 +70,8 @@ unmodified aoconnect works against it. Its data stays in a folder; Ctrl-C stops 
 	f.IntVar(&o.ports.MU, "mu-port", o.ports.MU, "port of the messenger unit")
 	f.IntVar(&o.ports.SU, "su-port", o.ports.SU, "port of the scheduler unit")
 	f.IntVar(&o.ports.CU, "cu-port", o.ports.CU, "port of the compute unit")
+	f.BoolVar(&o.copies, "take-copies", false, "schedule a message of a process again if it was signed anew, for tests of compute units")
+	f.IntVar(&o.node, "node-port", nodePortDefault, "port of the façade for clients of mainnet; a free one unless given if --cu-port is 0")
 	f.BoolVar(&o.asJSON, "json", false, "print addresses and ids as JSON")
 	o.unit.flags(cmd)
 	return cmd
@@ -63,10 +83,18 @@ func (o *devOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if o.copies {
+		l.net.TakeCopies()
+	}
 	ready := devReady{
 		Gateway: l.urls.Gateway, MU: l.urls.MU, SU: l.urls.SU, CU: l.urls.CU, Scheduler: l.net.SUAddress(),
 		Authority: l.net.MUAddress(), Module: l.story.String(), Model: l.model.String(), Log: l.unit.logPath,
 	}
+	node, err := o.serveNode(&ready)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer node.Close()
 	if o.asJSON {
 		err = printJSON(cmd.OutOrStdout(), ready)
 	} else {
@@ -81,6 +109,19 @@ func (o *devOptions) run(cmd *cobra.Command) error {
 	return err
 }
 
+// serveNode serves the façade over the units, and says where.
+func (o *devOptions) serveNode(ready *devReady) (*http.Server, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(o.host, strconv.Itoa(o.node)))
+	if err != nil {
+		return nil, fmt.Errorf("listen for the façade for clients of mainnet: %w", err)
+	}
+	ready.Node = "http://" + net.JoinHostPort(o.host, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
+	handler := mainnet.New(mainnet.Units{MU: ready.MU, SU: ready.SU, CU: ready.CU}, ready.Scheduler)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	go server.Serve(listener)
+	return server, nil
+}
+
 func (r *devReady) explain(w io.Writer, folder string) error {
 	absolute, err := filepath.Abs(folder)
 	if err != nil {
@@ -92,6 +133,7 @@ func (r *devReady) explain(w io.Writer, folder string) error {
   messenger unit      %s
   scheduler unit      %s   address %s
   compute unit        %s
+  node (mainnet)      %s
   embedded model      %s
   storyteller module  %s   format %s
   receipts            %s
@@ -102,11 +144,13 @@ Paste into Node (npm install @permaweb/aoconnect arweave):
   import Arweave from 'arweave'
   const signer = createDataItemSigner(await Arweave.init({}).wallets.generate())
   const ao = connect({ MODE: 'legacy', GATEWAY_URL: '%[2]s', MU_URL: '%[3]s', CU_URL: '%[6]s' })
-  const process = await ao.spawn({ module: '%[8]s', scheduler: '%[5]s', signer,
-    tags: [{ name: 'Authority', value: '%[11]s' }] })
+  const process = await ao.spawn({ module: '%[9]s', scheduler: '%[5]s', signer,
+    tags: [{ name: 'Authority', value: '%[12]s' }] })
   const message = await ao.message({ process, signer, data: 'Tell me a story about a fox.' })
   console.log((await ao.result({ process, message })).Output.data)
 
-`, absolute, r.Gateway, r.MU, r.SU, r.Scheduler, r.CU, r.Model, r.Module, module.Format, r.Log, r.Authority)
+Or as a client of mainnet: connect({ MODE: 'mainnet', URL: '%[7]s', signer }); the rest is alike.
+
+`, absolute, r.Gateway, r.MU, r.SU, r.Scheduler, r.CU, r.Node, r.Model, r.Module, module.Format, r.Log, r.Authority)
 	return err
 }
