@@ -98,7 +98,7 @@ func (n *network) fetchModel(ctx context.Context, id string, w io.Writer) error 
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "data")
-	if _, err := client.FetchFile(ctx, parsed, path); err != nil {
+	if _, err := client.FetchFile(ctx, parsed, path, arweave.FileBytesMax); err != nil {
 		return err
 	}
 	f, err := os.Open(path)

@@ -6,8 +6,11 @@
 // From other gateways the item is put together again from their index (GraphQL: signature, owner, anchor, tags) and
 // GET /raw/{id}; the signature tells whether it came together right.
 //
-// What cannot be checked: transactions of the base layer, whose signature covers a Merkle root instead of the data, and
-// items whose signature a gateway's index does not have. These come with Verified false, and the caller decides.
+// Transactions of the base layer are checked by GET /tx/{id}: id and signature as above, and the root of the tree over the
+// data, which the signature covers.
+//
+// What cannot be checked: items whose signature a gateway's index does not have, and transactions of kinds that this package
+// does not know. These come with Verified false, and the caller decides. Blocks are never checked.
 package arweave
 
 import (
@@ -17,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -40,6 +44,8 @@ var (
 	ErrNotFound  = errors.New("the gateway does not have it")
 	ErrForged    = errors.New("the gateway gave something else under this id")
 	ErrMalformed = errors.New("the gateway's answer is malformed")
+	// ErrUnverified says that there is an answer and nothing to check it by.
+	ErrUnverified = errors.New("the gateway's answer cannot be verified")
 )
 
 // Options say where to fetch and upload.
@@ -162,7 +168,16 @@ func (c *Client) assemble(ctx context.Context, id ao.ID) (Fetched, error) {
 			return fetched(item), nil
 		}
 	}
-	return entry.unverified(id, data), nil
+	again := func() (io.Reader, error) { return bytes.NewReader(data), nil }
+	signed, err := c.signed(ctx, entry, id, again, int64(len(data)))
+	if err != nil {
+		return Fetched{}, fmt.Errorf("fetch %s: %w", id, err)
+	}
+	if signed == nil {
+		return entry.unverified(id, data), nil
+	}
+	signed.Data = data
+	return *signed, nil
 }
 
 func fetched(item *dataitem.Item) Fetched {
@@ -237,19 +252,32 @@ type Listed struct {
 
 // List asks the index for the newest items of owners with these tags, newest first.
 func (c *Client) List(ctx context.Context, owners []string, tags ao.Tags, first int) ([]Listed, error) {
-	const query = `query ($owners: [String!]!, $tags: [TagFilter!]!, $first: Int!) {
-  transactions(owners: $owners, tags: $tags, first: $first, sort: HEIGHT_DESC) { edges { node { id owner { address } tags { name value } } } }
+	return c.list(ctx, owners, tags, first, nil)
+}
+
+// ListUpTo is List without the items that are in no block yet or in one above a height.
+func (c *Client) ListUpTo(ctx context.Context, owners []string, tags ao.Tags, first int, height int64) ([]Listed, error) {
+	return c.list(ctx, owners, tags, first, map[string]any{"min": 0, "max": height})
+}
+
+func (c *Client) list(ctx context.Context, owners []string, tags ao.Tags, first int, heights map[string]any) ([]Listed, error) {
+	const query = `query ($owners: [String!]!, $tags: [TagFilter!]!, $first: Int!, $block: BlockFilter) {
+  transactions(owners: $owners, tags: $tags, first: $first, block: $block, sort: HEIGHT_DESC) { edges { node { id owner { address } tags { name value } } } }
 }`
 	filters := make([]map[string]any, len(tags))
 	for i, tag := range tags {
 		filters[i] = map[string]any{"name": tag.Name, "values": []string{tag.Value}}
+	}
+	variables := map[string]any{"owners": owners, "tags": filters, "first": first}
+	if heights != nil {
+		variables["block"] = heights
 	}
 	var answer struct {
 		Transactions struct {
 			Edges []struct{ Node indexEntry }
 		}
 	}
-	if err := c.query(ctx, query, map[string]any{"owners": owners, "tags": filters, "first": first}, &answer); err != nil {
+	if err := c.query(ctx, query, variables, &answer); err != nil {
 		return nil, fmt.Errorf("list items of %d owners: %w", len(owners), err)
 	}
 	var listed []Listed

@@ -23,8 +23,11 @@ import (
 type gateway struct {
 	items    map[ao.ID]*dataitem.Item
 	hasItems bool
-	spoil    func(path string, body []byte) []byte
-	requests []string
+	// transactions are of the base layer, as JSON; their data is in raw, by the same id.
+	transactions map[ao.ID][]byte
+	raw          map[ao.ID][]byte
+	spoil        func(path string, body []byte) []byte
+	requests     []string
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,6 +35,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch what, text, _ := strings.Cut(strings.Trim(r.URL.Path, "/"), "/"); {
 	case what == "info":
 		io.WriteString(w, `{"height":1600001}`)
+	case what == "tx" && r.Method == http.MethodGet:
+		id, _ := ao.ParseID(text)
+		if g.transactions[id] == nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(g.spoil(what, g.transactions[id]))
 	case what == "tx":
 		body, _ := io.ReadAll(r.Body)
 		item, err := dataitem.Parse(body)
@@ -44,6 +54,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.index(w, r)
 	default:
 		id, _ := ao.ParseID(text)
+		if what == "raw" && g.raw[id] != nil {
+			w.Write(g.spoil(what, bytes.Clone(g.raw[id])))
+			return
+		}
 		item := g.items[id]
 		if item == nil || what == "item" && !g.hasItems {
 			http.NotFound(w, r)
@@ -69,6 +83,11 @@ func (g *gateway) index(w http.ResponseWriter, r *http.Request) {
 				"anchor": base64.RawURLEncoding.EncodeToString(item.Anchor), "recipient": item.TargetText(), "tags": append(ao.Tags{}, item.Tags...),
 				"owner": map[string]string{"address": item.Address(), "key": base64.RawURLEncoding.EncodeToString(item.Owner)}})
 			edges = append(edges, map[string]json.RawMessage{"node": g.spoil("entry", entry)})
+		}
+	}
+	for id := range g.transactions {
+		if len(asked.Variables.IDs) == 1 && asked.Variables.IDs[0] == id.String() {
+			edges = append(edges, map[string]any{"node": map[string]any{"id": id, "tags": []any{}}})
 		}
 	}
 	json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"transactions": map[string]any{"edges": edges}}})
@@ -111,7 +130,7 @@ func TestFetch(t *testing.T) {
 			t.Errorf("items %v: %+v, %v", hasItems, module, err)
 		}
 		path := filepath.Join(t.TempDir(), "model")
-		file, err := client.FetchFile(t.Context(), item.ID(), path)
+		file, err := client.FetchFile(t.Context(), item.ID(), path, FileBytesMax)
 		written, _ := os.ReadFile(path)
 		if err != nil || !file.Verified || file.SHA256 != sha256.Sum256(item.Data) || file.DataBytes != int64(len(item.Data)) || !bytes.Equal(written, item.Data) {
 			t.Errorf("items %v: file %+v, %v", hasItems, file, err)
@@ -119,7 +138,7 @@ func TestFetch(t *testing.T) {
 		if _, err := client.Fetch(t.Context(), ao.ID{1}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("items %v: %v", hasItems, err)
 		}
-		if _, err := client.FetchFile(t.Context(), ao.ID{1}, path+"2"); !errors.Is(err, ErrNotFound) {
+		if _, err := client.FetchFile(t.Context(), ao.ID{1}, path+"2", FileBytesMax); !errors.Is(err, ErrNotFound) {
 			t.Errorf("items %v: %v", hasItems, err)
 		}
 		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
@@ -155,7 +174,7 @@ func TestLies(t *testing.T) {
 			t.Errorf("item, %s: %v", name, err)
 		}
 		path := filepath.Join(t.TempDir(), "model")
-		if _, err := client.FetchFile(t.Context(), item.ID(), path); !errors.Is(err, ErrForged) {
+		if _, err := client.FetchFile(t.Context(), item.ID(), path, FileBytesMax); !errors.Is(err, ErrForged) {
 			t.Errorf("file, %s: %v", name, err)
 		}
 		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 0 {
@@ -172,7 +191,7 @@ func TestLies(t *testing.T) {
 	if got, err := client.Fetch(t.Context(), item.ID()); err != nil || got.Verified {
 		t.Errorf("raw data: %v, %v", got.Verified, err)
 	}
-	if got, err := client.FetchFile(t.Context(), item.ID(), filepath.Join(t.TempDir(), "model")); err != nil || got.Verified {
+	if got, err := client.FetchFile(t.Context(), item.ID(), filepath.Join(t.TempDir(), "model"), FileBytesMax); err != nil || got.Verified {
 		t.Errorf("raw data to a file: %v, %v", got.Verified, err)
 	}
 	g.spoil = func(path string, body []byte) []byte {
@@ -264,7 +283,7 @@ func TestFallback(t *testing.T) {
 			t.Errorf("items %v: what nobody has: %v", hasItems, err)
 		}
 		path := t.TempDir() + "/file"
-		if file, err := both.FetchFile(t.Context(), item.ID(), path); err != nil || !file.Verified {
+		if file, err := both.FetchFile(t.Context(), item.ID(), path, FileBytesMax); err != nil || !file.Verified {
 			t.Errorf("items %v: to a file: %v", hasItems, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/dataitem"
+	"verbatim/internal/durable"
 	"verbatim/internal/fetch"
 )
 
@@ -24,38 +25,29 @@ type File struct {
 	DataBytes int64
 }
 
-// FetchFile reads an item whose data may be larger than memory, a model for instance, into the file path. The file appears
-// only when the whole item has arrived; a crash leaves at most a file with the suffix .part, which the next call replaces.
-// A verified item is verified before the file appears.
-func (c *Client) FetchFile(ctx context.Context, id ao.ID, path string) (file File, err error) {
-	part, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+// FetchFile reads an item whose data may be larger than memory, a model for instance, into the file path: at most bytesMax
+// bytes of it. The file appears only when the whole item has arrived. A verified item is verified before the file appears.
+func (c *Client) FetchFile(ctx context.Context, id ao.ID, path string, bytesMax int64) (file File, err error) {
+	to, err := durable.Create(path, 0o644)
 	if err != nil {
 		return File{}, fmt.Errorf("fetch %s to a file: %w", id, err)
 	}
-	defer os.Remove(part.Name())
-	defer part.Close()
-	file, err = c.fetchItemFile(ctx, id, part)
+	file, err = c.fetchItemFile(ctx, id, to.File, bytesMax)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, dataitem.ErrFormat) {
-		file, err = c.assembleFile(ctx, id, part)
+		file, err = c.assembleFile(ctx, id, to.File, bytesMax)
 	}
 	if err == nil {
-		err = part.Sync()
-	}
-	if err == nil {
-		err = os.Rename(part.Name(), path)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = to.Commit()
 	}
 	if err != nil {
-		return File{}, fmt.Errorf("fetch %s to %s: %w", id, path, err)
+		return File{}, fmt.Errorf("fetch %s to %s: %w", id, path, errors.Join(err, to.Discard()))
 	}
 	return file, nil
 }
 
 // fetchItemFile takes the signed item apart while it arrives: header to memory, data to the file and through the hashes.
-func (c *Client) fetchItemFile(ctx context.Context, id ao.ID, to *os.File) (file File, err error) {
-	err = c.stream(ctx, "/item/"+id.String(), to, func(body *bufio.Reader) error {
+func (c *Client) fetchItemFile(ctx context.Context, id ao.ID, to *os.File, bytesMax int64) (file File, err error) {
+	err = c.stream(ctx, "/item/"+id.String(), to, bytesMax+dataitem.HeaderBytesMax, func(body *bufio.Reader) error {
 		// An item may be shorter than the longest header.
 		prefix, err := body.Peek(dataitem.HeaderBytesMax)
 		if err != nil && err != io.EOF {
@@ -82,13 +74,14 @@ func (c *Client) fetchItemFile(ctx context.Context, id ao.ID, to *os.File) (file
 	return file, err
 }
 
-func (c *Client) assembleFile(ctx context.Context, id ao.ID, to *os.File) (file File, err error) {
+// assembleFile takes the data from /raw, and what signs it from the index or, of the base layer, from the transaction.
+func (c *Client) assembleFile(ctx context.Context, id ao.ID, to *os.File, bytesMax int64) (file File, err error) {
 	entry, err := c.entry(ctx, id)
 	if err != nil {
 		return File{}, err
 	}
 	file.Fetched = entry.unverified(id, nil)
-	err = c.stream(ctx, "/raw/"+id.String(), to, func(body *bufio.Reader) error {
+	err = c.stream(ctx, "/raw/"+id.String(), to, bytesMax, func(body *bufio.Reader) error {
 		digest := sha256.New()
 		file.DataBytes, err = io.Copy(io.MultiWriter(to, digest), body)
 		file.SHA256 = [sha256.Size]byte(digest.Sum(nil))
@@ -97,27 +90,59 @@ func (c *Client) assembleFile(ctx context.Context, id ao.ID, to *os.File) (file 
 	if err != nil {
 		return File{}, err
 	}
-	for _, item := range entry.candidates() {
-		if item.ID() != id {
-			continue
-		}
-		if _, err := to.Seek(0, io.SeekStart); err != nil {
-			return File{}, err
-		}
-		if _, err := item.VerifyStream(bufio.NewReader(to)); err == nil {
-			file.Fetched = fetched(item)
-			break
-		}
+	data := func() (io.Reader, error) {
+		_, err := to.Seek(0, io.SeekStart)
+		return bufio.NewReaderSize(to, 1<<16), err
+	}
+	if signed, err := c.signed(ctx, entry, id, data, file.DataBytes); err != nil {
+		return File{}, err
+	} else if signed != nil {
+		file.Fetched = *signed
 	}
 	return file, nil
 }
 
-// stream gives the body of an answer to use, each attempt with an empty file.
-func (c *Client) stream(ctx context.Context, path string, to *os.File, use func(*bufio.Reader) error) error {
-	return notFound(c.each(ctx, func(gateway string) error { return c.streamOne(ctx, gateway+path, to, use) }))
+// signed gives who signed data, and what else they signed; nil if a gateway has nothing that says it. Data is read again for
+// each way in which it may be signed.
+func (c *Client) signed(ctx context.Context, entry indexEntry, id ao.ID, data func() (io.Reader, error), dataBytes int64) (*Fetched, error) {
+	for _, item := range entry.candidates() {
+		if item.ID() != id {
+			continue
+		}
+		from, err := data()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := item.VerifyStream(from); err == nil {
+			fetched := fetched(item)
+			return &fetched, nil
+		}
+	}
+	transaction, _, err := c.Transaction(ctx, id)
+	var status *fetch.StatusError
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnverified) || errors.As(err, &status) && status.Status == http.StatusBadRequest {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	from, err := data()
+	if err != nil {
+		return nil, err
+	}
+	if err := covers(transaction, from, dataBytes); err != nil {
+		return nil, err
+	}
+	fetched := fetchedTransaction(transaction)
+	return &fetched, nil
 }
 
-func (c *Client) streamOne(ctx context.Context, address string, to *os.File, use func(*bufio.Reader) error) error {
+// stream gives the body of an answer to use, each attempt with an empty file.
+func (c *Client) stream(ctx context.Context, path string, to *os.File, bytesMax int64, use func(*bufio.Reader) error) error {
+	return notFound(c.each(ctx, func(gateway string) error { return c.streamOne(ctx, gateway+path, to, bytesMax, use) }))
+}
+
+func (c *Client) streamOne(ctx context.Context, address string, to *os.File, bytesMax int64, use func(*bufio.Reader) error) error {
 	return c.fetch.Stream(ctx, fetch.Request{Method: http.MethodGet, URL: address}, func(answer *http.Response) error {
 		if err := to.Truncate(0); err != nil {
 			return err
@@ -125,13 +150,13 @@ func (c *Client) streamOne(ctx context.Context, address string, to *os.File, use
 		if _, err := to.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		if answer.ContentLength > FileBytesMax {
-			return fmt.Errorf("%w: %d bytes, limit %d", fetch.ErrTooLarge, answer.ContentLength, int64(FileBytesMax))
+		if answer.ContentLength > bytesMax {
+			return fmt.Errorf("%w: %d bytes, limit %d", fetch.ErrTooLarge, answer.ContentLength, bytesMax)
 		}
-		limited := &io.LimitedReader{R: answer.Body, N: FileBytesMax + 1}
+		limited := &io.LimitedReader{R: answer.Body, N: bytesMax + 1}
 		err := use(bufio.NewReaderSize(limited, 1<<16))
 		if err == nil && limited.N <= 0 {
-			err = fmt.Errorf("%w: more than %d bytes", fetch.ErrTooLarge, int64(FileBytesMax))
+			err = fmt.Errorf("%w: more than %d bytes", fetch.ErrTooLarge, bytesMax)
 		}
 		return err
 	})
@@ -165,34 +190,17 @@ func (c cache) load(id ao.ID) *dataitem.Item {
 	return item
 }
 
-// save writes a verified item. A crash in the middle leaves a file that load does not look at.
+// save writes a verified item.
 func (c cache) save(id ao.ID, raw []byte) error {
 	if c.folder == "" {
 		return nil
 	}
-	part, err := os.CreateTemp(c.folder, "part-*")
-	if err != nil {
-		return fmt.Errorf("cache %s: %w", id, err)
-	}
-	defer os.Remove(part.Name())
-	_, err = part.Write(raw)
-	if errClose := part.Close(); err == nil {
-		err = errClose
-	}
-	if err == nil {
-		err = os.Rename(part.Name(), filepath.Join(c.folder, id.String()))
-	}
+	err := durable.Write(filepath.Join(c.folder, id.String()), 0o644, func(w io.Writer) error {
+		_, err := w.Write(raw)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cache %s: %w", id, err)
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }
