@@ -366,7 +366,7 @@ func (m *messenger) pushAssignment(t task, assigned outAssignment) error {
 
 // send signs, stores and delivers. What was delivered before a crash is not delivered twice.
 func (m *messenger) send(t task, draft dataitem.Draft) (ao.ID, error) {
-	item, err := dataitem.Sign(m.network.mu, draft)
+	item, err := dataitem.Sign(m.network.signerFor(draft.Target), draft)
 	if err != nil {
 		return ao.ID{}, err
 	}
@@ -378,6 +378,18 @@ func (m *messenger) send(t task, draft dataitem.Draft) (ao.ID, error) {
 		err = nil
 	}
 	return item.ID(), err
+}
+
+// signerFor gives the key that a process takes pushed messages of. Clients of mainnet name one address as scheduler and as
+// authority, because a HyperBEAM node has one key: their processes hear from the scheduler's.
+func (n *Network) signerFor(target ao.ID) dataitem.Signer {
+	if found := n.store.get(target); found != nil {
+		tags := found.item.Tags
+		if tags.Has("Authority", n.SUAddress()) && !tags.Has("Authority", n.MUAddress()) {
+			return n.su
+		}
+	}
+	return n.mu
 }
 
 // moduleOf gives the module of a process, or "".
