@@ -36,6 +36,9 @@ func (s *server) state(c *gin.Context) {
 		c.Header("Last-Timestamp", strconv.FormatInt(state.Timestamp, 10))
 		c.Header("Last-Ordinate", strconv.FormatInt(max(state.Nonce, 0), 10))
 		c.Header("Last-Block-Height", strconv.FormatInt(state.BlockHeight, 10))
-		c.Data(http.StatusOK, "application/octet-stream", state.Memory)
+		c.Header("Content-Type", "application/octet-stream")
+		c.Header("Content-Length", strconv.Itoa(state.Memory.Size()))
+		c.Status(http.StatusOK)
+		_, _ = state.Memory.WriteTo(c.Writer) // a client that has gone hears of nothing
 	})
 }

@@ -218,7 +218,7 @@ func (r *evaluationRun) evaluate(ctx context.Context, file ModuleFile, lines [][
 	for i, line := range lines {
 		step.Message = line
 		begin := time.Now()
-		outcome, err := eval.EvaluateImage(ctx, step, nil)
+		outcome, err := eval.Evaluate(ctx, step, nil)
 		if i >= untimed {
 			milliseconds = append(milliseconds, milli(time.Since(begin)))
 		}
@@ -228,7 +228,7 @@ func (r *evaluationRun) evaluate(ctx context.Context, file ModuleFile, lines [][
 		if err != nil {
 			return l, nil, err
 		}
-		step.Image = outcome.Image
+		step.Memory = outcome.Memory
 		results = append(results, outcome.Response)
 	}
 	return latencyOf(milliseconds), results, nil

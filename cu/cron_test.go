@@ -191,7 +191,7 @@ func TestPast(t *testing.T) {
 			t.Errorf("after message %d: %s, %v, want %s", i, result.Output, err, want)
 		}
 		state, err := rig.Unit.Memory(background, process, int64(2000+1000*i))
-		if err != nil || state.Nonce != int64(i+1) || receipt.MemoryOf(state.Memory) != mustAt(t, rig, process, int64(i+1)).Receipt.MemoryAfter {
+		if err != nil || state.Nonce != int64(i+1) || replay.MemoryOf(state.Memory).Is(receipt.Version) != mustAt(t, rig, process, int64(i+1)).Receipt.MemoryAfter {
 			t.Errorf("memory after message %d: nonce %d, %v", i, state.Nonce, err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"verbatim/cu/eval"
 	"verbatim/cu/eval/evaltest"
 	"verbatim/cu/receipt"
+	"verbatim/cu/replay"
 )
 
 var background = context.Background()
@@ -66,8 +67,8 @@ func TestFold(t *testing.T) {
 	}
 	state, err := rig.Unit.Memory(background, process, 0)
 	if err != nil || state.Nonce != 5 || state.Timestamp != 6000 || state.BlockHeight != 105 ||
-		receipt.MemoryOf(state.Memory) != mustAt(t, rig, process, 5).Receipt.MemoryAfter {
-		t.Errorf("memory: nonce %d, time %d, height %d, %d bytes, %v", state.Nonce, state.Timestamp, state.BlockHeight, len(state.Memory), err)
+		replay.MemoryOf(state.Memory).Is(receipt.Version) != mustAt(t, rig, process, 5).Receipt.MemoryAfter {
+		t.Errorf("memory: nonce %d, time %d, height %d, %d bytes, %v", state.Nonce, state.Timestamp, state.BlockHeight, state.Memory.Size(), err)
 	}
 }
 
@@ -180,8 +181,8 @@ func TestMemoryUnderWay(t *testing.T) {
 		wait.Go(func() {
 			for range 20 {
 				network.Send(process, "@c")
-				if state, err := rig.Unit.Memory(background, process, 0); err != nil || len(state.Memory) == 0 {
-					t.Errorf("%d bytes, %v", len(state.Memory), err)
+				if state, err := rig.Unit.Memory(background, process, 0); err != nil || state.Memory == nil {
+					t.Errorf("%d bytes, %v", state.Memory.Size(), err)
 				}
 			}
 		})
@@ -214,7 +215,7 @@ func TestRestart(t *testing.T) {
 		func(path string) {
 			store, err := checkpoint.Open(path, slog.New(slog.DiscardHandler))
 			for nonce := range int64(5) {
-				err = errors.Join(err, store.Save(checkpoint.Checkpoint{Process: process, Steps: nonce + 1, Memory: make([]byte, 1<<17)}))
+				err = errors.Join(err, store.Save(checkpoint.Checkpoint{Process: process, Steps: nonce + 1, Memory: eval.ImageOf(make([]byte, 1<<17))}))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -230,8 +231,8 @@ func TestRestart(t *testing.T) {
 			}
 			if upTo == 5 {
 				got, err := rig.Unit.Memory(background, process, 0)
-				if err != nil || receipt.MemoryOf(got.Memory) != receipt.MemoryOf(want.Memory) {
-					t.Errorf("memory after restarts: %v, %v; want %v", receipt.MemoryOf(got.Memory), err, receipt.MemoryOf(want.Memory))
+				if err != nil || got.Memory.Digest() != want.Memory.Digest() {
+					t.Errorf("memory after restarts: %x, %v; want %x", got.Memory.Digest(), err, want.Memory.Digest())
 				}
 			}
 			rig.Close()

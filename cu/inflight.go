@@ -228,7 +228,7 @@ func (u *Unit) evict() {
 	var bytes int64
 	for _, p := range u.processes {
 		if p.tip != nil && !(p.flight != nil && p.flight.evicting) {
-			bytes += int64(len(p.tip.memory.Image))
+			bytes += int64(p.tip.memory.Image.Size())
 		}
 	}
 	for bytes > u.config.MemoryBytesMax && !u.closed {
@@ -241,7 +241,7 @@ func (u *Unit) evict() {
 		if oldest == nil {
 			return
 		}
-		bytes -= int64(len(oldest.tip.memory.Image))
+		bytes -= int64(oldest.tip.memory.Image.Size())
 		f := newFlight(nowhere)
 		f.evicting = true
 		u.start(oldest, f)

@@ -81,12 +81,9 @@ func (u *Unit) checkpoint(id ao.ID, stepsMax int64) (memory replay.Memory, steps
 	if found.Steps == 0 {
 		return replay.MemoryOf(nil), 0 // see base
 	}
-	if len(found.Memory) == 0 {
-		found.Memory = nil // no step has succeeded yet: the next one is a cold start
-	}
 	memory = replay.MemoryOf(found.Memory)
 	entry, err := u.stepEntry(id, found.Steps-1)
-	if err != nil || memory.Is != entry.Receipt.MemoryAfter {
+	if err != nil || memory.Is(entry.Receipt.Version) != entry.Receipt.MemoryAfter {
 		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "steps", found.Steps, "error", err)
 		return replay.MemoryOf(nil), 0
 	}

@@ -10,6 +10,7 @@ import (
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/cron"
+	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
 )
 
@@ -72,7 +73,7 @@ func (u *Unit) Contents() *io.SectionReader { return u.config.Log.Contents() }
 
 // State is the memory of a process after a message.
 type State struct {
-	Memory      []byte
+	Memory      *eval.Image
 	Nonce       int64 // of the message, or of the assignment before it if it is a cron's
 	Timestamp   int64 // of the message, milliseconds since 1970
 	BlockHeight int64
@@ -152,7 +153,7 @@ func (u *Unit) Snapshot(process ao.ID) (State, ao.ID, error) {
 	}
 	u.mu.Lock()
 	p := u.processes[process]
-	if p == nil || p.tip == nil || len(p.tip.memory.Image) == 0 {
+	if p == nil || p.tip == nil || p.tip.memory.Image == nil {
 		u.mu.Unlock()
 		return State{}, ao.ID{}, fmt.Errorf("%w: No cached memory found for process %s", ErrNotFound, process)
 	}

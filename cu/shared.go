@@ -9,17 +9,18 @@ import (
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/cron"
+	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
 	"verbatim/cu/replay"
 )
 
 // Shared is where compute units keep checkpoints for each other.
 type Shared interface {
-	Publish(ctx context.Context, about checkpoint.Published, memory []byte) (ao.ID, error)
+	Publish(ctx context.Context, about checkpoint.Published, memory *eval.Image) (ao.ID, error)
 	// Published lists the checkpoints of a process that were signed by who is trusted.
 	Published(ctx context.Context, process ao.ID) ([]checkpoint.Published, error)
 	// Memory gives the memory of a checkpoint whose signature and digest verify.
-	Memory(ctx context.Context, about checkpoint.Published) ([]byte, error)
+	Memory(ctx context.Context, about checkpoint.Published) (*eval.Image, error)
 }
 
 // publishWait is how long a process's next checkpoint waits after the one before, as in the reference.
@@ -36,7 +37,7 @@ type publications struct {
 func (u *Unit) maybePublish(p *process) {
 	every := u.config.PublishSteps
 	if u.config.Shared == nil || every == 0 || p.tip.cron.name != "" || p.tip.at.Nonce < 0 ||
-		p.tip.steps-p.published.steps < every || time.Since(p.published.at) < publishWait || len(p.tip.memory.Image) == 0 {
+		p.tip.steps-p.published.steps < every || time.Since(p.published.at) < publishWait || p.tip.memory.Image == nil {
 		return
 	}
 	p.published = publications{p.tip.steps, time.Now()}
@@ -55,7 +56,7 @@ func (u *Unit) maybePublish(p *process) {
 func (t *tip) describe(actor *actor) checkpoint.Published {
 	return checkpoint.Published{
 		Process: actor.meta.ID, Module: actor.module.meta.ID, Nonce: t.at.Nonce, Assignment: t.at.Assignment, HashChain: t.at.HashChain,
-		Timestamp: t.time.timestamp, BlockHeight: t.time.blockHeight, Cron: t.cron.name, Gzip: true, SHA256: t.memory.Is.Digest,
+		Timestamp: t.time.timestamp, BlockHeight: t.time.blockHeight, Cron: t.cron.name, Gzip: true, SHA256: t.memory.Image.SHA256(),
 	}
 }
 
@@ -68,7 +69,7 @@ func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 	adopted, ok := u.adopted[id]
 	u.mu.Unlock()
 	if ok && adopted.Nonce < target.nonce && adopted.Module == loaded.module.meta.ID {
-		if found, err := u.config.Checkpoints.Load(id, 0); err == nil && receipt.MemoryOf(found.Memory).Digest == receipt.Digest(adopted.SHA256) {
+		if found, err := u.config.Checkpoints.Load(id, 0); err == nil && found.Memory.SHA256() == adopted.SHA256 {
 			return tipOf(adopted, found.Memory)
 		}
 	}
@@ -101,7 +102,7 @@ func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 }
 
 // tipOf gives the tip that a checkpoint describes.
-func tipOf(about checkpoint.Published, memory []byte) *tip {
+func tipOf(about checkpoint.Published, memory *eval.Image) *tip {
 	return &tip{
 		at: Position{about.Nonce, about.Assignment, about.HashChain}, booted: true, memory: replay.MemoryOf(memory),
 		time: moment{about.Timestamp, about.BlockHeight}, assigned: cron.Point{Height: about.BlockHeight, Timestamp: about.Timestamp},
@@ -121,8 +122,9 @@ func (u *Unit) Adopt(about checkpoint.Published, memory []byte) error {
 	if err != nil {
 		return err
 	}
-	about.SHA256 = receipt.MemoryOf(memory).Digest
-	if err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: about.Process, Steps: 0, Memory: memory}); err != nil {
+	image := eval.ImageOf(memory)
+	about.SHA256 = image.SHA256()
+	if err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: about.Process, Steps: 0, Memory: image}); err != nil {
 		return err
 	}
 	u.mu.Lock()
@@ -140,9 +142,9 @@ func (u *Unit) base(ctx context.Context, id ao.ID, history receipt.History) (rep
 	if err != nil {
 		return replay.Memory{}, err
 	}
-	want := first.Receipt.MemoryBefore
+	version, want := first.Receipt.Version, first.Receipt.MemoryBefore
 	if found, err := u.config.Checkpoints.Load(id, 0); err == nil {
-		if memory := replay.MemoryOf(found.Memory); memory.Is == want {
+		if memory := replay.MemoryOf(found.Memory); memory.Is(version) == want {
 			return memory, nil
 		}
 	}
@@ -152,11 +154,13 @@ func (u *Unit) base(ctx context.Context, id ao.ID, history receipt.History) (rep
 			return replay.Memory{}, upstream(err)
 		}
 		for _, about := range published {
-			if about.Nonce != history.First-1 || receipt.Digest(about.SHA256) != want.Digest {
+			if about.Nonce != history.First-1 || (version < 3 && receipt.Digest(about.SHA256) != want.Digest) {
 				continue
 			}
 			if image, err := u.config.Shared.Memory(ctx, about); err == nil {
-				return replay.MemoryOf(image), nil
+				if memory := replay.MemoryOf(image); memory.Is(version) == want {
+					return memory, nil
+				}
 			}
 		}
 	}

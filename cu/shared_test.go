@@ -15,6 +15,7 @@ import (
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/cutest"
+	"verbatim/cu/eval"
 	"verbatim/cu/eval/evaltest"
 	"verbatim/cu/receipt"
 	"verbatim/cu/replay"
@@ -28,7 +29,7 @@ type shelf struct {
 	broken bool // gives other memories than it was given
 }
 
-func (s *shelf) Publish(_ context.Context, about checkpoint.Published, memory []byte) (ao.ID, error) {
+func (s *shelf) Publish(_ context.Context, about checkpoint.Published, memory *eval.Image) (ao.ID, error) {
 	data, err := checkpoint.Pack(memory)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +50,7 @@ func (s *shelf) Published(context.Context, ao.ID) (found []checkpoint.Published,
 	return found, nil
 }
 
-func (s *shelf) Memory(_ context.Context, about checkpoint.Published) ([]byte, error) {
+func (s *shelf) Memory(_ context.Context, about checkpoint.Published) (*eval.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
@@ -103,7 +104,7 @@ func TestPublishedCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bases := range []map[receipt.Memory][]byte{nil, {receipt.MemoryOf(memory): memory}} {
+	for _, bases := range [][]*eval.Image{nil, {eval.ImageOf(make([]byte, 1<<16)), memory}} {
 		report, err := replay.Verify(background, bytes.NewReader(log), int64(len(log)), replay.Options{Host: host, Checkpoints: bases})
 		if want := replay.Verdict(map[bool]string{true: "unusable", false: "verified"}[bases == nil]); err != nil || report.Verdict != want {
 			t.Errorf("verify: %+v, %v, want %s", report, err, want)

@@ -12,13 +12,9 @@ import (
 	"verbatim/cu/receipt"
 )
 
-// How many steps may be evaluated while the receipts of those before are on their way to the disk: fewer of large memories,
-// each of which is kept until then.
 const (
-	aheadMax         = 32
-	aheadLargeMax    = 4
-	largeMemoryBytes = 8 << 20
-	contentsMax      = 4096
+	aheadMax    = 32 // steps that may be evaluated while the receipts of those before are on their way to the disk
+	contentsMax = 4096
 )
 
 // run does steps of one process. It evaluates ahead of what is in the log; what it has evaluated is shown to nobody before
@@ -250,7 +246,8 @@ func (r *run) repeat(ctx context.Context, input ao.Message, original int64, wher
 		return err
 	}
 	where.Duplicate, where.Original = true, original
-	where.Process, where.MemoryBefore, where.MemoryAfter = r.p.id, r.ahead.memory.Is, r.ahead.memory.Is
+	is := r.ahead.memory.Is(receipt.Version)
+	where.Process, where.MemoryBefore, where.MemoryAfter = r.p.id, is, is
 	step := eval.NewStep(r.actor.module.compiled, r.actor.module.meta, r.actor.meta, nil, input, r.actor.limits)
 	return r.write(where, step, eval.Outcome{Result: result}, after)
 }
@@ -264,7 +261,7 @@ func (r *run) step(ctx context.Context, message ao.Message, where receipt.Receip
 		return fmt.Errorf("process %s, nonce %d: %w", r.p.id, where.Nonce, err)
 	}
 	after.memory = r.ahead.memory.After(outcome)
-	where.Process, where.MemoryBefore, where.MemoryAfter = r.p.id, r.ahead.memory.Is, after.memory.Is
+	where.Process, where.MemoryBefore, where.MemoryAfter = r.p.id, r.ahead.memory.Is(receipt.Version), after.memory.Is(receipt.Version)
 	return r.write(where, step, outcome, after)
 }
 
@@ -278,11 +275,7 @@ func (r *run) write(where receipt.Receipt, step eval.Step, outcome eval.Outcome,
 	r.written <- written{pending, &after}
 	r.ahead = after
 	r.recent = append(r.recent, pending)
-	ahead := aheadMax
-	if len(after.memory.Image) > largeMemoryBytes {
-		ahead = aheadLargeMax
-	}
-	if late := len(r.recent) - ahead; late >= 0 {
+	if late := len(r.recent) - aheadMax; late >= 0 {
 		<-r.recent[late].Ended()
 		r.recent = r.recent[late+1:]
 	}
@@ -307,7 +300,7 @@ func (u *Unit) evaluate(ctx context.Context, slots slots, step eval.Step, about 
 
 // complete fills in a receipt. The module's wasm is in the log when it returns.
 func (u *Unit) complete(r *receipt.Receipt, actor *actor, step eval.Step, outcome eval.Outcome) error {
-	r.Module = actor.module.meta.ID
+	r.Version, r.Module = receipt.Version, actor.module.meta.ID
 	r.ModuleDigest, r.ModuleFormat = actor.module.compiled.Digest, actor.module.compiled.Format
 	r.GasMax, r.MemoryBytesMax = step.Limits.GasMax, step.Limits.MemoryBytesMax
 	r.Input = receipt.InputDigest(step.Message, step.Env)

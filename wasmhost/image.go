@@ -32,19 +32,14 @@ type node struct {
 	digest   atomic.Pointer[[sha256.Size]byte] // nil until somebody asks
 }
 
-// ImageOf takes a memory as Return.Memory gives it. The bytes are copied.
-func (m *Module) ImageOf(memory []byte) (*Image, error) {
-	if memory == nil {
-		return nil, nil
+// ImageOf takes a memory as Bytes gives it: nil of nothing. The bytes are copied. Whether they are a memory of some module
+// is found out when it is used.
+func ImageOf(memory []byte) *Image {
+	if len(memory) == 0 {
+		return nil
 	}
-	linear := memory
-	if !m.emscripten {
-		var err error
-		if linear, _, _, err = splitTrailer(memory, len(m.globals)); err != nil {
-			return nil, err
-		}
-	}
-	return (*Image)(nil).next(linear, memory[len(linear):]), nil
+	linear := len(memory) &^ (pageBytes - 1)
+	return (*Image)(nil).next(memory[:linear], memory[linear:])
 }
 
 // Bytes is the memory as Return.Memory gives it.
@@ -65,11 +60,8 @@ func (i *Image) Size() int {
 	return i.size + len(i.tail)
 }
 
-// Digest commits to all of the image. It costs the pages that no image before it had hashed:
-//
-//	leaf  SHA-256(0 || page of 4096 bytes)
-//	inner SHA-256(1 || 16 digests), five levels, zeros beyond the memory's end
-//	image SHA-256("verbatim memory 1\n" || bytes of linear memory as u64, little endian || root || tail)
+// Digest commits to all of the image, as receipts do: section 3 of cu/receipt/FORMAT.md. It costs the pages that no image
+// before it had hashed.
 func (i *Image) Digest() [sha256.Size]byte {
 	if i == nil {
 		return sha256.Sum256([]byte("verbatim memory 1\n"))

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -112,9 +111,9 @@ func printEvaluated(w io.Writer, outcome *eval.Outcome) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(outcome.Memory)
+	sum := outcome.Memory.SHA256()
 	line := evaluated{
-		Result: result, Gas: outcome.Gas, MemoryBytes: len(outcome.Memory), MemorySHA256: hex.EncodeToString(sum[:]),
+		Result: result, Gas: outcome.Gas, MemoryBytes: outcome.Memory.Size(), MemorySHA256: hex.EncodeToString(sum[:]),
 		Transcripts: []*transcript.Transcript{}, Error: outcome.Result.Error,
 	}
 	for _, i := range outcome.Inferences {

@@ -9,6 +9,7 @@ import (
 	"verbatim/cu/arweave"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/dataitem"
+	"verbatim/cu/eval"
 )
 
 // checkpointsListed is how many checkpoints of a process are asked for, as in the reference.
@@ -22,7 +23,7 @@ type shared struct {
 }
 
 // Publish signs and uploads a checkpoint.
-func (s *shared) Publish(ctx context.Context, about checkpoint.Published, memory []byte) (ao.ID, error) {
+func (s *shared) Publish(ctx context.Context, about checkpoint.Published, memory *eval.Image) (ao.ID, error) {
 	data, err := checkpoint.Pack(memory)
 	if err != nil {
 		return ao.ID{}, err
@@ -51,7 +52,7 @@ func (s *shared) Published(ctx context.Context, process ao.ID) (found []checkpoi
 }
 
 // Memory fetches a checkpoint. What counts is what its owner signed, and not what the index says.
-func (s *shared) Memory(ctx context.Context, about checkpoint.Published) ([]byte, error) {
+func (s *shared) Memory(ctx context.Context, about checkpoint.Published) (*eval.Image, error) {
 	item, err := s.client.Fetch(ctx, about.ID)
 	if err != nil {
 		return nil, err

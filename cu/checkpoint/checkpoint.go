@@ -21,14 +21,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
 	"verbatim/cu/ao"
+	"verbatim/wasmhost"
 )
 
 // MemoryBytesMax limits the memory of a checkpoint. A wasm32 memory has 4 GiB at most; a module's globals come on top.
 const MemoryBytesMax = 4<<30 + 1<<20
+
+// savedBytesMax limits a saved image: a page number comes on top of every page.
+const savedBytesMax = MemoryBytesMax + MemoryBytesMax/512
 
 // perProcess is how many checkpoints of a process are kept: the newest, and one to fall back on. One of 0 steps, which is
 // where a history begins that does not begin with the process, is kept for ever.
@@ -39,13 +44,17 @@ const perProcess = 2
 //	 0  8  magic and version
 //	 8 32  process
 //	40  8  steps
-//	48  8  bytes of memory
-//	56 32  SHA-256 of memory
-//	88  n  memory, one zstd frame
+//	48 32  digest of the memory, as receipts state it
+//	80  n  memory, as wasmhost saves images, one zstd frame
+//
+// Version 2, which is still read, has the size of the memory, 8, at 48, SHA-256 of its bytes at 56, and the bytes, one zstd
+// frame, from 88 on.
 const (
-	magic       = "VBCKPT\x00\x02"
-	headerBytes = 88
-	suffix      = ".checkpoint"
+	magic         = "VBCKPT\x00\x03"
+	headerBytes   = 80
+	magicBytes    = "VBCKPT\x00\x02"
+	headerBytesV2 = 88
+	suffix        = ".checkpoint"
 )
 
 // ErrNone says that there is no checkpoint that would do.
@@ -55,13 +64,14 @@ var ErrNone = errors.New("no checkpoint")
 type Checkpoint struct {
 	Process ao.ID
 	Steps   int64
-	Memory  []byte
+	Memory  *wasmhost.Image // nil: no step has succeeded
 }
 
 // Store is a folder of checkpoints, one subfolder a process.
 type Store struct {
-	folder string
-	logger *slog.Logger
+	folder   string
+	logger   *slog.Logger
+	encoders sync.Pool // of *zstd.Encoder: making one costs more than a small memory
 }
 
 // Open opens or creates the folder. The logger hears of checkpoints that are skipped.
@@ -79,7 +89,7 @@ func (s *Store) Save(c Checkpoint) error {
 		return err
 	}
 	path := filepath.Join(folder, fileName(c.Steps))
-	if err := write(path, c); err != nil {
+	if err := s.write(path, c); err != nil {
 		return fmt.Errorf("save checkpoint of process %s after step %d: %w", c.Process, c.Steps, err)
 	}
 	found, err := stepsIn(folder)
@@ -139,10 +149,7 @@ func stepsIn(folder string) ([]int64, error) {
 
 // write makes the file under another name first: a crash before the rename leaves a file that nobody reads and the next
 // write of these steps replaces.
-func write(path string, c Checkpoint) error {
-	if len(c.Memory) > MemoryBytesMax {
-		return fmt.Errorf("memory of %d bytes, limit %d", len(c.Memory), MemoryBytesMax)
-	}
+func (s *Store) write(path string, c Checkpoint) error {
 	unfinished := path + ".unfinished"
 	file, err := os.Create(unfinished)
 	if err != nil {
@@ -150,7 +157,7 @@ func write(path string, c Checkpoint) error {
 	}
 	_, err = file.Write(header(c))
 	if err == nil {
-		err = compress(file, c.Memory)
+		err = s.compress(file, c.Memory)
 	}
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
@@ -166,24 +173,27 @@ func write(path string, c Checkpoint) error {
 }
 
 func header(c Checkpoint) []byte {
-	digest := sha256.Sum256(c.Memory)
+	digest := c.Memory.Digest()
 	head := append([]byte(magic), c.Process[:]...)
 	head = binary.LittleEndian.AppendUint64(head, uint64(c.Steps))
-	head = binary.LittleEndian.AppendUint64(head, uint64(len(c.Memory)))
 	return append(head, digest[:]...)
 }
 
-func compress(to io.Writer, memory []byte) error {
-	// Fastest: most of a memory is zeros, and a process waits for it.
-	encoder, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return err
+func (s *Store) compress(to io.Writer, memory *wasmhost.Image) error {
+	encoder, _ := s.encoders.Get().(*zstd.Encoder)
+	if encoder == nil {
+		// Fastest: a process waits for it.
+		var err error
+		if encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1)); err != nil {
+			return err
+		}
 	}
-	_, err = encoder.Write(memory)
-	return errors.Join(err, encoder.Close())
+	defer s.encoders.Put(encoder)
+	encoder.Reset(to)
+	return errors.Join(memory.Save(encoder), encoder.Close())
 }
 
-func read(path string, process ao.ID, steps int64) ([]byte, error) {
+func read(path string, process ao.ID, steps int64) (*wasmhost.Image, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -193,29 +203,54 @@ func read(path string, process ao.ID, steps int64) ([]byte, error) {
 	if _, err := io.ReadFull(file, head); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	memoryBytes := binary.LittleEndian.Uint64(head[48:])
+	kind := string(head[:8])
 	switch {
-	case string(head[:8]) != magic:
-		return nil, fmt.Errorf("it begins with %q, want %q", head[:8], magic)
+	case kind != magic && kind != magicBytes:
+		return nil, fmt.Errorf("it begins with %q, want %q", kind, magic)
 	case !bytes.Equal(head[8:40], process[:]) || int64(binary.LittleEndian.Uint64(head[40:])) != steps:
 		return nil, errors.New("it is of another process or step than its name says")
-	case memoryBytes > MemoryBytesMax:
-		return nil, fmt.Errorf("memory of %d bytes, limit %d", memoryBytes, uint64(MemoryBytesMax))
 	}
-	decoder, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err
 	}
 	defer decoder.Close()
-	memory := make([]byte, memoryBytes)
-	if _, err := io.ReadFull(decoder, memory); err != nil {
+	if kind == magicBytes {
+		return readBytes(file, decoder, head)
+	}
+	if err := decoder.Reset(file); err != nil {
+		return nil, err
+	}
+	memory, err := wasmhost.ReadImage(io.LimitReader(decoder, savedBytesMax))
+	if err != nil {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
-	if n, err := decoder.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		return nil, errors.New("more memory than the header says")
-	}
-	if sha256.Sum256(memory) != [sha256.Size]byte(head[56:]) {
+	if memory.Digest() != [sha256.Size]byte(head[48:]) {
 		return nil, errors.New("the digest of its memory is wrong")
 	}
 	return memory, nil
+}
+
+// readBytes reads what follows the first bytes of a header of version 2.
+func readBytes(file io.Reader, decoder *zstd.Decoder, head []byte) (*wasmhost.Image, error) {
+	rest := make([]byte, headerBytesV2-headerBytes)
+	if _, err := io.ReadFull(file, rest); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	head = append(head, rest...)
+	memoryBytes := binary.LittleEndian.Uint64(head[48:])
+	if memoryBytes > MemoryBytesMax {
+		return nil, fmt.Errorf("memory of %d bytes, limit %d", memoryBytes, uint64(MemoryBytesMax))
+	}
+	if err := decoder.Reset(file); err != nil {
+		return nil, err
+	}
+	memory, err := io.ReadAll(io.LimitReader(decoder, int64(memoryBytes)+1)) // grown as needed: the header may lie
+	switch {
+	case err != nil || len(memory) != int(memoryBytes):
+		return nil, fmt.Errorf("memory: %d bytes of %d, %w", len(memory), memoryBytes, err)
+	case sha256.Sum256(memory) != [sha256.Size]byte(head[56:]):
+		return nil, errors.New("the digest of its memory is wrong")
+	}
+	return wasmhost.ImageOf(memory), nil
 }

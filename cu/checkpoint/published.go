@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,7 +9,10 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/klauspost/compress/gzip"
+
 	"verbatim/cu/ao"
+	"verbatim/wasmhost"
 )
 
 // Published describes a checkpoint that compute units keep for each other on Arweave: a data item of type Checkpoint, whose
@@ -95,20 +97,20 @@ func ParsePublished(id ao.ID, owner string, tags ao.Tags) (p Published, err erro
 	return p, nil
 }
 
-// Pack compresses a memory as checkpoints are published.
-func Pack(memory []byte) ([]byte, error) {
+// Pack compresses the bytes of a memory as checkpoints are published.
+func Pack(memory *wasmhost.Image) ([]byte, error) {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
-		_, err = w.Write(memory)
+		_, err = memory.WriteTo(w)
 		err = errors.Join(err, w.Close())
 	}
 	return packed.Bytes(), err
 }
 
 // Unpack gives the memory in the data of an item, if it is the one that the item's tags say.
-func (p Published) Unpack(data []byte) (memory []byte, err error) {
-	memory = data
+func (p Published) Unpack(data []byte) (*wasmhost.Image, error) {
+	memory := data
 	if p.Gzip {
 		r, err := gzip.NewReader(bytes.NewReader(data))
 		if err == nil {
@@ -124,5 +126,5 @@ func (p Published) Unpack(data []byte) (memory []byte, err error) {
 	case sha256.Sum256(memory) != p.SHA256:
 		return nil, fmt.Errorf("checkpoint %s: its memory is not the one that its tag SHA-256 says", p.ID)
 	}
-	return memory, nil
+	return wasmhost.ImageOf(memory), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
+	"verbatim/wasmhost"
 )
 
 func published(memory []byte) checkpoint.Published {
@@ -24,18 +25,18 @@ func TestPublishedRoundTrip(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	data, err := checkpoint.Pack(memory)
+	data, err := checkpoint.Pack(wasmhost.ImageOf(memory))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := got.Unpack(data); err != nil || !bytes.Equal(back, memory) {
-		t.Errorf("%d bytes, %v", len(back), err)
+	if back, err := got.Unpack(data); err != nil || !bytes.Equal(back.Bytes(), memory) {
+		t.Errorf("%d bytes, %v", back.Size(), err)
 	}
 	for bit := range 8 * len(data) {
 		flipped := bytes.Clone(data)
 		flipped[bit/8] ^= 1 << (bit % 8)
 		// The header of gzip has bits that nobody reads.
-		if back, err := got.Unpack(flipped); err == nil && !bytes.Equal(back, memory) {
+		if back, err := got.Unpack(flipped); err == nil && !bytes.Equal(back.Bytes(), memory) {
 			t.Errorf("bit %d flipped: not noticed", bit)
 		}
 	}
@@ -57,14 +58,14 @@ func TestPublishedRoundTrip(t *testing.T) {
 // FuzzUnpack looks for data that unpack to another memory than the tags say.
 func FuzzUnpack(f *testing.F) {
 	memory := []byte("memory")
-	data, err := checkpoint.Pack(memory)
+	data, err := checkpoint.Pack(wasmhost.ImageOf(memory))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if back, err := published(memory).Unpack(data); err == nil && !bytes.Equal(back, memory) {
-			t.Errorf("%q unpacks to %q", data, back)
+		if back, err := published(memory).Unpack(data); err == nil && !bytes.Equal(back.Bytes(), memory) {
+			t.Errorf("%q unpacks to %q", data, back.Bytes())
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 const ModelTag = "Inference-Model"
 
 // NewStep gives the step of one message on a process. Module is that of the process; moduleMeta is what its tags say.
-func NewStep(module *Module, moduleMeta ao.Module, process ao.Process, memory []byte, message ao.Message, limits Limits) Step {
+func NewStep(module *Module, moduleMeta ao.Module, process ao.Process, memory *Image, message ao.Message, limits Limits) Step {
 	return Step{
 		Module: module, Memory: memory, Limits: limits,
 		Message: message.AppendJSON(nil), Env: ao.AppendEnv(nil, process, moduleMeta),

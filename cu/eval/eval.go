@@ -23,7 +23,7 @@ import (
 // Host compiles modules. It may be used by several goroutines.
 type Host struct{ host *wasmhost.Host }
 
-// instancesKept is how many instances of a module wait for EvaluateImage. One takes the memory of its process once more.
+// instancesKept is how many instances of a module wait for the next message. One takes the memory of its process once more.
 const instancesKept = 8
 
 // NewHost gives a host that keeps compiled code in the folder cacheDir, or only in memory if that is "".
@@ -98,14 +98,13 @@ func lower(wanted, unit uint64) uint64 {
 // memories of many steps costs the pages in which they differ. Its digest costs no more.
 type Image = wasmhost.Image
 
-// ImageOf makes an image of a memory; nil of nil.
-func (m *Module) ImageOf(memory []byte) (*Image, error) { return m.compiled.ImageOf(memory) }
+// ImageOf makes an image of the bytes of a memory; nil of none.
+func ImageOf(memory []byte) *Image { return wasmhost.ImageOf(memory) }
 
 // Step is one evaluation to do. Evaluate does not change what it points to.
 type Step struct {
 	Module  *Module
-	Memory  []byte // after the step before; nil on a cold start
-	Image   *Image // the same, for EvaluateImage
+	Memory  *Image // after the step before; nil on a cold start
 	Message []byte // JSON, first argument of handle
 	Env     []byte // JSON, second argument of handle
 	Limits  Limits
@@ -114,8 +113,7 @@ type Step struct {
 // Outcome is what a step gave.
 type Outcome struct {
 	Result     ao.Result
-	Memory     []byte // for the next step; the step's own memory if Result has an Error
-	Image      *Image // the same, from EvaluateImage
+	Memory     *Image // for the next step; the step's own memory if Result has an Error
 	Inferences []Inference
 	Gas        uint64
 	Fault      string // kind of the fault that ended it; "" if handle returned a result, with or without an Error
@@ -124,27 +122,11 @@ type Outcome struct {
 
 // Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
 func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error) {
-	return evaluate(ctx, step, provider, step.Module.compiled.Handle)
-}
-
-// EvaluateImage is Evaluate on Step.Image in place of Step.Memory.
-func EvaluateImage(ctx context.Context, step Step, provider Provider) (Outcome, error) {
-	step.Memory = nil
-	handle := func(ctx context.Context, call wasmhost.Call) (wasmhost.Return, error) {
-		return step.Module.compiled.HandleImage(ctx, step.Image, call)
-	}
-	return evaluate(ctx, step, provider, handle)
-}
-
-type handler func(context.Context, wasmhost.Call) (wasmhost.Return, error)
-
-func evaluate(ctx context.Context, step Step, provider Provider, handle handler) (Outcome, error) {
 	calls := &hostCalls{provider: provider, model: defaultModel(step.Env)}
-	returned, err := handle(ctx, wasmhost.Call{
-		Memory: step.Memory, Message: step.Message, Env: step.Env, Inferencer: calls,
-		GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
+	returned, err := step.Module.compiled.HandleImage(ctx, step.Memory, wasmhost.Call{
+		Message: step.Message, Env: step.Env, Inferencer: calls, GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
 	})
-	outcome := Outcome{Memory: step.Memory, Image: step.Image, Inferences: calls.made, Gas: returned.Gas}
+	outcome := Outcome{Memory: step.Memory, Inferences: calls.made, Gas: returned.Gas}
 	var fault *wasmhost.Fault
 	switch {
 	case errors.As(err, &fault):
@@ -162,7 +144,7 @@ func evaluate(ctx context.Context, step Step, provider Provider, handle handler)
 			outcome.Response = returned.Response
 		}
 		if result.Error == nil {
-			outcome.Memory, outcome.Image = returned.Memory, returned.Image
+			outcome.Memory = returned.Image
 		}
 		outcome.Result = result
 	}

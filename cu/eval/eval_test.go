@@ -34,7 +34,7 @@ func module(t testing.TB) *eval.Module {
 	return compiled
 }
 
-func step(m *eval.Module, memory []byte, command string) eval.Step {
+func step(m *eval.Module, memory *eval.Image, command string) eval.Step {
 	return eval.Step{Module: m, Memory: memory, Message: fmt.Appendf(nil, `{"Data":%q}`, command), Env: []byte(env), Limits: limits}
 }
 
@@ -48,7 +48,7 @@ func evaluate(t testing.TB, s eval.Step, provider eval.Provider) eval.Outcome {
 }
 
 func TestMemoryIsCarriedOn(t *testing.T) {
-	m, memory := module(t), []byte(nil)
+	m, memory := module(t), (*eval.Image)(nil)
 	for n := 1; n <= 3; n++ {
 		outcome := evaluate(t, step(m, memory, "@c"), nil)
 		if want := fmt.Sprintf(`"%04d"`, n); string(outcome.Result.Output) != want {
@@ -73,7 +73,7 @@ func TestWhatGoesWrongLeavesTheMemory(t *testing.T) {
 		{"@l", "out of gas", "gas limit", `[]`},
 		{"@g", "memory limit", "memory limit", `[]`},
 	} {
-		kept := bytes.Clone(before)
+		kept := before.Bytes()
 		outcome := evaluate(t, step(m, before, test.command), nil)
 		if outcome.Fault != test.fault || !strings.Contains(string(outcome.Result.Error), test.errorPart) {
 			t.Errorf("%s: fault %q, error %s; want fault %q, error %q", test.command, outcome.Fault, outcome.Result.Error, test.fault, test.errorPart)
@@ -81,37 +81,29 @@ func TestWhatGoesWrongLeavesTheMemory(t *testing.T) {
 		if string(outcome.Result.Messages) != test.messages {
 			t.Errorf("%s: messages %s, want %s", test.command, outcome.Result.Messages, test.messages)
 		}
-		if !bytes.Equal(outcome.Memory, kept) || !bytes.Equal(before, kept) {
+		if outcome.Memory != before || !bytes.Equal(before.Bytes(), kept) {
 			t.Errorf("%s: the memory has changed", test.command)
 		}
 		if next := evaluate(t, step(m, outcome.Memory, "@c"), nil); string(next.Result.Output) != `"0002"` {
 			t.Errorf("%s: afterwards %s", test.command, next.Result.Output)
 		}
 		if cold := evaluate(t, step(m, nil, test.command), nil); cold.Memory != nil {
-			t.Errorf("%s: a cold start left %d bytes of memory", test.command, len(cold.Memory))
+			t.Errorf("%s: a cold start left %d bytes of memory", test.command, cold.Memory.Size())
 		}
 	}
 }
 
-// A chain of steps gives the same on images as on bytes, and a step that went wrong leaves the image.
-func TestEvaluateImage(t *testing.T) {
-	m, memory, image := module(t), []byte(nil), (*eval.Image)(nil)
+// A chain of steps gives the same whether each goes on from the memory that the one before gave or from its bytes.
+func TestMemoryIsItsBytes(t *testing.T) {
+	m, memory := module(t), (*eval.Image)(nil)
 	for i, command := range []string{"@c", "@c", "@e", "@c", "@t", "@l", "@g", "@c", "@x", "@i1", "@c"} {
-		want := evaluate(t, step(m, memory, command), &evaltest.Provider{})
-		s := step(m, nil, command)
-		s.Image = image
-		got, err := eval.EvaluateImage(context.Background(), s, &evaltest.Provider{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Result.Digest() != want.Result.Digest() || got.Gas != want.Gas || got.Fault != want.Fault || !bytes.Equal(got.Image.Bytes(), want.Memory) {
+		want := evaluate(t, step(m, eval.ImageOf(memory.Bytes()), command), &evaltest.Provider{})
+		got := evaluate(t, step(m, memory, command), &evaltest.Provider{})
+		if got.Result.Digest() != want.Result.Digest() || got.Gas != want.Gas || got.Fault != want.Fault || got.Memory.Digest() != want.Memory.Digest() {
 			t.Errorf("step %d, %s:\n got %s gas %d fault %q\nwant %s gas %d fault %q", i, command, got.Result.AppendJSON(nil), got.Gas, got.Fault,
 				want.Result.AppendJSON(nil), want.Gas, want.Fault)
 		}
-		if fresh, err := m.ImageOf(want.Memory); err != nil || fresh.Digest() != got.Image.Digest() {
-			t.Errorf("step %d, %s: digest %x, want %x, %v", i, command, got.Image.Digest(), fresh.Digest(), err)
-		}
-		memory, image = want.Memory, got.Image
+		memory = got.Memory
 	}
 }
 
@@ -120,7 +112,7 @@ func TestSameStepSameOutcome(t *testing.T) {
 	for _, command := range []string{"@c", "@i1", "@j1", "@e", "@l"} {
 		a := evaluate(t, step(m, nil, command), &evaltest.Provider{})
 		b := evaluate(t, step(m, nil, command), &evaltest.Provider{})
-		if a.Result.Digest() != b.Result.Digest() || !bytes.Equal(a.Memory, b.Memory) || a.Gas != b.Gas {
+		if a.Result.Digest() != b.Result.Digest() || a.Memory.Digest() != b.Memory.Digest() || a.Gas != b.Gas {
 			t.Errorf("%s: %s and %s, gas %d and %d", command, a.Result.AppendJSON(nil), b.Result.AppendJSON(nil), a.Gas, b.Gas)
 		}
 	}

@@ -29,6 +29,7 @@ func sample(process string, step int64) (r receipt.Receipt, message, env, result
 	outcome := ao.FailedText("x")
 	result = outcome.AppendJSON(nil)
 	r = receipt.Receipt{
+		Version: receipt.Version,
 		Process: id(process), Message: id(string(message)), Assignment: id("a" + string(message)), Nonce: nonce, ModuleDigest: sha256.Sum256(wasm),
 		Input: receipt.InputDigest(message, env), Result: outcome.Digest(),
 	}

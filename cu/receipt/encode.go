@@ -1,7 +1,6 @@
 package receipt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,12 +9,11 @@ import (
 	"verbatim/cu/ao"
 )
 
-// Magic begins the encoding of a receipt; its last byte is the version. MagicSpecial is that of version 2, which is used for
-// cron messages and duplicates, and for nothing else: every receipt has one encoding.
-const (
-	Magic        = "VBRCPT\x00\x01"
-	MagicSpecial = "VBRCPT\x00\x02"
-)
+// Magic begins the encoding of a receipt. The version follows, one byte.
+const Magic = "VBRCPT\x00"
+
+// Version is that of the receipts that are written today.
+const Version = 3
 
 // Domains keep a digest or signature of one kind from being taken for one of another kind.
 const (
@@ -29,12 +27,15 @@ const (
 	InferencesMax      = 1024     // inferences of one evaluation
 	TranscriptBytesMax = 16 << 20 // encoding of one transcript
 	RefusalBytesMax    = 1024
-	TextBytesMax       = 256      // module format, fault, device, build
+	ReadsMax           = 1024     // reads of one evaluation
+	ReadBytesMax       = 4 << 20  // content of one read
+	TextBytesMax       = 256      // module format, fault, device, build, name of a read
 	ReceiptBytesMax    = 64 << 20 // encoding of one receipt
 )
 
-// What is special about a receipt of version 2.
+// What is special about a receipt, from version 2 on.
 const (
+	kindPlain     = 0 // not in version 2
 	kindCron      = 1
 	kindDuplicate = 2
 )
@@ -47,11 +48,7 @@ const (
 
 // appendBody appends everything that is signed: all fields but the signature, in the order of the struct.
 func (r *Receipt) appendBody(to []byte) []byte {
-	magic := Magic
-	if r.special() {
-		magic = MagicSpecial
-	}
-	w := writer{to: append(to, magic...)}
+	w := writer{to: append(append(to, Magic...), r.Version)}
 	w.fixed(r.Signer[:])
 	w.uint64(r.Sequence)
 	w.fixed(r.Previous[:])
@@ -60,14 +57,7 @@ func (r *Receipt) appendBody(to []byte) []byte {
 	w.fixed(r.Assignment[:])
 	w.uint64(uint64(r.Epoch))
 	w.uint64(uint64(r.Nonce))
-	switch {
-	case r.Cron != "":
-		w.to = append(w.to, kindCron)
-		w.bytes([]byte(r.Cron))
-	case r.Duplicate:
-		w.to = append(w.to, kindDuplicate)
-		w.uint64(uint64(r.Original))
-	}
+	w.special(r)
 	w.fixed(r.Module[:])
 	w.fixed(r.ModuleDigest[:])
 	w.bytes([]byte(r.ModuleFormat))
@@ -89,13 +79,13 @@ func (r *Receipt) appendBody(to []byte) []byte {
 			w.bytes([]byte(inference.Refusal))
 		}
 	}
+	if r.Version >= 3 {
+		w.reads(r.Reads)
+	}
 	w.bytes([]byte(r.Device))
 	w.bytes([]byte(r.Build))
 	return w.to
 }
-
-// special reports whether r needs version 2.
-func (r *Receipt) special() bool { return r.Cron != "" || r.Duplicate }
 
 // Encode gives the one encoding of r. It fails if r breaks a limit.
 func (r *Receipt) Encode() ([]byte, error) {
@@ -114,19 +104,19 @@ func Decode(encoded []byte) (*Receipt, error) {
 	if len(encoded) > ReceiptBytesMax {
 		return nil, fmt.Errorf("receipt: %d bytes, limit %d", len(encoded), ReceiptBytesMax)
 	}
-	version2 := bytes.HasPrefix(encoded, []byte(MagicSpecial))
-	if !version2 && !bytes.HasPrefix(encoded, []byte(Magic)) {
-		return nil, fmt.Errorf("receipt: it does not begin with %q (another version, or no receipt)", Magic)
+	if len(encoded) <= len(Magic) || string(encoded[:len(Magic)]) != Magic {
+		return nil, fmt.Errorf("receipt: it does not begin with %q", Magic)
 	}
-	r, in := new(Receipt), reader{rest: encoded[len(Magic):]}
+	r, in := &Receipt{Version: encoded[len(Magic)]}, reader{rest: encoded[len(Magic)+1:]}
+	if r.Version < 1 || r.Version > Version {
+		return nil, fmt.Errorf("receipt: version %d, known are 1 to %d", r.Version, Version)
+	}
 	in.fixed(r.Signer[:])
 	r.Sequence = in.uint64()
 	in.fixed(r.Previous[:])
 	r.Process, r.Message, r.Assignment = ao.ID(in.digest()), ao.ID(in.digest()), ao.ID(in.digest())
 	r.Epoch, r.Nonce = int64(in.uint64()), int64(in.uint64())
-	if version2 {
-		in.special(r)
-	}
+	in.special(r)
 	r.Module, r.ModuleDigest = ao.ID(in.digest()), in.digest()
 	r.ModuleFormat = string(in.bytes("module format", TextBytesMax))
 	r.GasMax, r.MemoryBytesMax = in.uint64(), in.uint64()
@@ -135,6 +125,11 @@ func Decode(encoded []byte) (*Receipt, error) {
 	r.Fault = string(in.bytes("fault", TextBytesMax))
 	for count := in.count("inferences", InferencesMax); count > 0 && in.err == nil; count-- {
 		r.Inferences = append(r.Inferences, in.inference())
+	}
+	if r.Version >= 3 {
+		for count := in.count("reads", ReadsMax); count > 0 && in.err == nil; count-- {
+			r.Reads = append(r.Reads, in.read())
+		}
 	}
 	r.Device = string(in.bytes("device", TextBytesMax))
 	r.Build = string(in.bytes("build", TextBytesMax))
@@ -158,6 +153,35 @@ func (w *writer) bytes(value []byte) {
 	}
 	w.uint32(uint32(len(value)))
 	w.to = append(w.to, value...)
+}
+
+func (w *writer) special(r *Receipt) {
+	switch {
+	case r.Version == 1:
+	case r.Cron != "":
+		w.to = append(w.to, kindCron)
+		w.bytes([]byte(r.Cron))
+	case r.Duplicate:
+		w.to = append(w.to, kindDuplicate)
+		w.uint64(uint64(r.Original))
+	default:
+		w.to = append(w.to, kindPlain)
+	}
+}
+
+func (w *writer) reads(reads []Read) {
+	w.uint32(uint32(len(reads)))
+	for _, read := range reads {
+		w.bytes([]byte(read.Name))
+		w.to = append(w.to, read.Kind)
+		switch read.Kind {
+		case ReadDigest:
+			w.fixed(read.Digest[:])
+			w.uint64(read.Bytes)
+		case ReadInline:
+			w.bytes(read.Content)
+		}
+	}
 }
 
 func (w *writer) memory(value Memory) {
@@ -240,11 +264,30 @@ func (in *reader) inference() Inference {
 	return Inference{}
 }
 
-// special reads what version 2 has more.
+// read reads a read of the drive.
+func (in *reader) read() Read {
+	read := Read{Name: string(in.bytes("name of a read", TextBytesMax))}
+	if kind := in.take(1); kind != nil {
+		read.Kind = kind[0]
+	}
+	switch read.Kind {
+	case ReadDigest:
+		read.Digest, read.Bytes = in.digest(), in.uint64()
+	case ReadInline:
+		read.Content = in.bytes("content of a read", ReadBytesMax)
+	}
+	return read
+}
+
+// special reads what is special about r, which version 1 does not say and version 2 always does.
 func (in *reader) special(r *Receipt) {
+	if r.Version == 1 {
+		return
+	}
 	kind := in.take(1)
 	switch {
 	case kind == nil:
+	case kind[0] == kindPlain && r.Version > 2:
 	case kind[0] == kindCron:
 		if r.Cron = string(in.bytes("cron", TextBytesMax)); in.err == nil && r.Cron == "" {
 			in.err = errors.New("a cron without a name")
@@ -252,7 +295,7 @@ func (in *reader) special(r *Receipt) {
 	case kind[0] == kindDuplicate:
 		r.Duplicate, r.Original = true, int64(in.uint64())
 	default:
-		in.err = fmt.Errorf("special of kind %d, want %d or %d", kind[0], kindCron, kindDuplicate)
+		in.err = fmt.Errorf("special of kind %d is unknown in version %d", kind[0], r.Version)
 	}
 }
 

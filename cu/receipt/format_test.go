@@ -29,11 +29,21 @@ func example() (r receipt.Receipt, wasm, message, env, result []byte) {
 		Output: json.RawMessage(`"hello"`), GasUsed: 42}
 	result = outcome.AppendJSON(nil)
 	return receipt.Receipt{
-		Process: id("p"), Message: id("m"), Assignment: id("a"), Nonce: 3, Module: id("module"), ModuleDigest: sha256.Sum256(wasm),
-		ModuleFormat: "wasm32-unknown-emscripten4", GasMax: 1000, MemoryBytesMax: 1 << 20, MemoryBefore: receipt.MemoryOf(nil),
-		Input: receipt.InputDigest(message, env), MemoryAfter: receipt.MemoryOf(make([]byte, 65536)), Result: outcome.Digest(), Gas: 42,
-		Inferences: []receipt.Inference{{Refusal: "prompt_too_long: 9"}}, Device: "cpu", Build: "example",
+		Version: receipt.Version, Process: id("p"), Message: id("m"), Assignment: id("a"), Nonce: 3, Module: id("module"), ModuleDigest: sha256.Sum256(wasm),
+		ModuleFormat: "wasm32-unknown-emscripten4", GasMax: 1000, MemoryBytesMax: 1 << 20, MemoryBefore: receipt.Memory{Digest: digest("20a74632116f05c14cb08a160458e352c69a1a70a42634b7684412e5263c107e")},
+		Input: receipt.InputDigest(message, env), MemoryAfter: receipt.Memory{Digest: digest("0bae01accbf320d903121ab51bed2ad0ad38613d3046d05d06c8458c223641d0"), Bytes: 65536}, Result: outcome.Digest(), Gas: 42,
+		Inferences: []receipt.Inference{{Refusal: "prompt_too_long: 9"}},
+		Reads:      []receipt.Read{{Name: "/tx/t", Kind: receipt.ReadInline, Content: []byte("{}")}, {Name: "/data/d"}},
+		Device:     "cpu", Build: "example",
 	}, wasm, message, env, result
+}
+
+// digest reads a digest in hexadecimal.
+func digest(text string) (d receipt.Digest) {
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		panic(err)
+	}
+	return d
 }
 
 func exampleLog(t *testing.T) (*receipt.Receipt, []byte) {
@@ -117,5 +127,34 @@ func TestFormat(t *testing.T) {
 	if !bytes.Equal(records[0].Module, wasm) || entry.Receipt.Digest() != r.Digest() || !bytes.Equal(entry.Message, message) ||
 		!bytes.Equal(entry.Env, env) || !bytes.Equal(entry.Result, result) {
 		t.Errorf("the log of %s holds something else", document)
+	}
+}
+
+// What earlier versions wrote is read as it was, and written as it was.
+func TestFormatVersion1(t *testing.T) {
+	read, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(read)
+	from, to := block(t, text, "receipt 1")
+	encoded, err := hex.DecodeString(strings.ReplaceAll(text[from:to], "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := receipt.Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to = block(t, text, "digest 1")
+	if want := strings.TrimSpace(text[from:to]); r.Version != 1 || r.Digest().String() != want || r.Verify() != nil {
+		t.Errorf("version %d, digest %s, want %s; %v", r.Version, r.Digest(), want, r.Verify())
+	}
+	if again, err := r.Encode(); err != nil || !bytes.Equal(again, encoded) {
+		t.Errorf("written again:\n%x %v\nwant\n%x", again, err, encoded)
+	}
+	damage(t, r)
+	if want := sha256.Sum256(make([]byte, 65536)); r.MemoryAfter.Digest != receipt.Digest(want) {
+		t.Errorf("memory after: %s, want %x", r.MemoryAfter.Digest, want)
 	}
 }

@@ -1,6 +1,7 @@
 package receipt
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 // view is the JSON form of a receipt: for people, and for programs that have no decoder. Encoded holds the exact bytes, of
 // which everything else is a reading.
 type view struct {
+	Version        uint8           `json:"version"`
 	Digest         Digest          `json:"digest"`
 	Signer         string          `json:"signer"`
 	Sequence       uint64          `json:"sequence"`
@@ -28,17 +30,51 @@ type view struct {
 	ModuleFormat   string          `json:"module_format"`
 	GasMax         uint64          `json:"gas_max"`
 	MemoryBytesMax uint64          `json:"memory_bytes_max"`
-	MemoryBefore   Memory          `json:"memory_before"`
+	MemoryBefore   memoryView      `json:"memory_before"`
 	Input          Digest          `json:"input"`
-	MemoryAfter    Memory          `json:"memory_after"`
+	MemoryAfter    memoryView      `json:"memory_after"`
 	Result         Digest          `json:"result"`
 	Gas            uint64          `json:"gas"`
 	Fault          string          `json:"fault"`
 	Inferences     []inferenceView `json:"inferences"`
+	Reads          []readView      `json:"reads"`
 	Device         string          `json:"device"`
 	Build          string          `json:"build"`
 	Signature      string          `json:"signature"`
 	Encoded        []byte          `json:"encoded"` // base64
+}
+
+// memoryView says by the key what kind of digest it is.
+type memoryView struct {
+	Tree   *Digest `json:"tree,omitempty"`
+	SHA256 *Digest `json:"sha256,omitempty"` // of receipts before version 3
+	Bytes  uint64  `json:"bytes"`
+}
+
+func (r *Receipt) view(m Memory) memoryView {
+	if r.Version < 3 {
+		return memoryView{SHA256: &m.Digest, Bytes: m.Bytes}
+	}
+	return memoryView{Tree: &m.Digest, Bytes: m.Bytes}
+}
+
+// readView shows of what stands in the receipt its digest and size.
+type readView struct {
+	Name   string  `json:"name"`
+	Kind   string  `json:"kind"`
+	SHA256 *Digest `json:"sha256,omitempty"`
+	Bytes  uint64  `json:"bytes"`
+}
+
+func (r *Read) view() readView {
+	switch r.Kind {
+	case ReadDigest:
+		return readView{r.Name, "digest", &r.Digest, r.Bytes}
+	case ReadInline:
+		digest := Digest(sha256.Sum256(r.Content))
+		return readView{r.Name, "inline", &digest, uint64(len(r.Content))}
+	}
+	return readView{Name: r.Name, Kind: "absent"}
 }
 
 type inferenceView struct {
@@ -53,11 +89,12 @@ func (r *Receipt) MarshalJSON() ([]byte, error) {
 		return nil, err
 	}
 	v := view{
-		Digest: r.Digest(), Signer: hex.EncodeToString(r.Signer[:]), Sequence: r.Sequence, Previous: r.Previous,
+		Version: r.Version,
+		Digest:  r.Digest(), Signer: hex.EncodeToString(r.Signer[:]), Sequence: r.Sequence, Previous: r.Previous,
 		Process: r.Process, Message: r.Message, Assignment: r.Assignment, Epoch: r.Epoch, Nonce: r.Nonce, Cron: r.Cron,
 		Module: r.Module, ModuleDigest: r.ModuleDigest, ModuleFormat: r.ModuleFormat, GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax,
-		MemoryBefore: r.MemoryBefore, Input: r.Input, MemoryAfter: r.MemoryAfter, Result: r.Result, Gas: r.Gas, Fault: r.Fault,
-		Inferences: []inferenceView{}, Device: r.Device, Build: r.Build, Signature: hex.EncodeToString(r.Signature[:]), Encoded: encoded,
+		MemoryBefore: r.view(r.MemoryBefore), Input: r.Input, MemoryAfter: r.view(r.MemoryAfter), Result: r.Result, Gas: r.Gas, Fault: r.Fault,
+		Inferences: []inferenceView{}, Reads: []readView{}, Device: r.Device, Build: r.Build, Signature: hex.EncodeToString(r.Signature[:]), Encoded: encoded,
 	}
 	if r.Duplicate {
 		v.Original = &r.Original
@@ -70,6 +107,9 @@ func (r *Receipt) MarshalJSON() ([]byte, error) {
 			}
 		}
 		v.Inferences = append(v.Inferences, shown)
+	}
+	for _, read := range r.Reads {
+		v.Reads = append(v.Reads, read.view())
 	}
 	return json.Marshal(v)
 }

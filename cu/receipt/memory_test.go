@@ -112,11 +112,11 @@ func sample(process string, nonce int64) (r receipt.Receipt, message, env, resul
 	outcome := ao.FailedText(fmt.Sprint("nothing at ", nonce))
 	result = outcome.AppendJSON(nil)
 	r = receipt.Receipt{
-		Process: id(process), Message: id(string(message)), Assignment: id("assignment of " + string(message)),
+		Version: receipt.Version, Process: id(process), Message: id(string(message)), Assignment: id("assignment of " + string(message)),
 		Epoch: 0, Nonce: nonce, Module: id("module"), ModuleDigest: sha256.Sum256(wasm), ModuleFormat: "wasm32-unknown-emscripten4",
 		GasMax: 9_000_000_000_000, MemoryBytesMax: 1 << 30,
-		MemoryBefore: receipt.MemoryOf(nil), Input: receipt.InputDigest(message, env),
-		MemoryAfter: receipt.MemoryOf([]byte(process)), Result: outcome.Digest(), Gas: 17, Fault: "out-of-gas",
+		MemoryBefore: receipt.Memory{Digest: receipt.Digest(id("no memory"))}, Input: receipt.InputDigest(message, env),
+		MemoryAfter: receipt.Memory{Digest: receipt.Digest(id("memory of " + process)), Bytes: 1 << 16}, Result: outcome.Digest(), Gas: 17, Fault: "out-of-gas",
 		Inferences: []receipt.Inference{{Transcript: []byte("a transcript")}, {Refusal: "prompt of 600 tokens, window 512"}},
 		Device:     "cpu avx2", Build: "test",
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,11 +31,16 @@ func encode(t testing.TB, r *receipt.Receipt) []byte {
 	return encoded
 }
 
-// specials gives receipts of each kind: plain, of a cron, of a duplicate.
+// specials gives receipts of each kind and version.
 func specials(t testing.TB) map[string]receipt.Receipt {
 	t.Helper()
-	all := map[string]receipt.Receipt{"plain": signed(t)}
-	for name, change := range map[string]func(*receipt.Receipt){"cron": beCron, "duplicate": beDuplicate} {
+	all := map[string]receipt.Receipt{}
+	for name, change := range map[string]func(*receipt.Receipt){
+		"plain": func(*receipt.Receipt) {}, "cron": beCron, "duplicate": beDuplicate, "reading": beReading,
+		"plain 1":     func(r *receipt.Receipt) { r.Version = 1 },
+		"cron 2":      func(r *receipt.Receipt) { beCron(r); r.Version = 2 },
+		"duplicate 2": func(r *receipt.Receipt) { beDuplicate(r); r.Version = 2 },
+	} {
 		r := signed(t)
 		change(&r)
 		if err := r.Sign(key()); err != nil {
@@ -49,6 +55,13 @@ func beCron(r *receipt.Receipt) { r.Cron, r.Message, r.Assignment = "0-10-blocks
 
 func beDuplicate(r *receipt.Receipt) {
 	r.Duplicate, r.Original, r.MemoryAfter, r.Gas, r.Fault, r.Inferences = true, 2, r.MemoryBefore, 0, "", nil
+}
+
+func beReading(r *receipt.Receipt) {
+	r.Reads = []receipt.Read{
+		{Name: "/data/a", Kind: receipt.ReadDigest, Digest: receipt.Digest{1, 2}, Bytes: 70_000}, {Name: "/data/b"},
+		{Name: "/tx/a", Kind: receipt.ReadInline, Content: []byte(`{"id":"a"}`)}, {Name: "/block/7", Kind: receipt.ReadInline, Content: []byte{}},
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -153,6 +166,27 @@ func TestLimits(t *testing.T) {
 		{"duplicate with another memory", func(r *receipt.Receipt) { beDuplicate(r); r.MemoryAfter.Bytes++ }, false},
 		{"original without duplicate", func(r *receipt.Receipt) { r.Original = 1 }, false},
 		{"duplicate of a cron", func(r *receipt.Receipt) { beDuplicate(r); beCron(r) }, false},
+		{"reads", beReading, true},
+		{"a read twice", func(r *receipt.Receipt) { beReading(r); r.Reads[1].Name = r.Reads[0].Name }, false},
+		{"a read without a name", func(r *receipt.Receipt) { r.Reads = []receipt.Read{{}} }, false},
+		{"longest name", func(r *receipt.Receipt) { r.Reads = []receipt.Read{{Name: text(receipt.TextBytesMax)}} }, true},
+		{"name too long", func(r *receipt.Receipt) { r.Reads = []receipt.Read{{Name: text(receipt.TextBytesMax + 1)}} }, false},
+		{"read of another kind", func(r *receipt.Receipt) { r.Reads = []receipt.Read{{Name: "a", Kind: receipt.ReadInline + 1}} }, false},
+		{"longest content", func(r *receipt.Receipt) { beReading(r); r.Reads[2].Content = []byte(text(receipt.ReadBytesMax)) }, true},
+		{"content too long", func(r *receipt.Receipt) { beReading(r); r.Reads[2].Content = []byte(text(receipt.ReadBytesMax + 1)) }, false},
+		{"no content", func(r *receipt.Receipt) { beReading(r); r.Reads[2].Content = nil }, false},
+		{"content beside a digest", func(r *receipt.Receipt) { beReading(r); r.Reads[0].Content = []byte{} }, false},
+		{"size of what is not there", func(r *receipt.Receipt) { beReading(r); r.Reads[1].Bytes = 1 }, false},
+		{"digest of what is inline", func(r *receipt.Receipt) { beReading(r); r.Reads[2].Digest[0] = 1 }, false},
+		{"most reads", func(r *receipt.Receipt) { r.Reads = reads(receipt.ReadsMax) }, true},
+		{"too many reads", func(r *receipt.Receipt) { r.Reads = reads(receipt.ReadsMax + 1) }, false},
+		{"reads of a duplicate", func(r *receipt.Receipt) { beDuplicate(r); r.Reads = reads(1) }, false},
+		{"version 0", func(r *receipt.Receipt) { r.Version = 0 }, false},
+		{"version 1", func(r *receipt.Receipt) { r.Version = 1 }, true},
+		{"reads in version 1", func(r *receipt.Receipt) { r.Version, r.Reads = 1, reads(1) }, false},
+		{"cron in version 1", func(r *receipt.Receipt) { beCron(r); r.Version = 1 }, false},
+		{"nothing special in version 2", func(r *receipt.Receipt) { r.Version = 2 }, false},
+		{"a later version", func(r *receipt.Receipt) { r.Version = receipt.Version + 1 }, false},
 		{"no previous", func(r *receipt.Receipt) { r.Previous = receipt.Digest{} }, false},
 	} {
 		r := signed(t)
@@ -169,6 +203,13 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func reads(n int) (out []receipt.Read) {
+	for i := range n {
+		out = append(out, receipt.Read{Name: fmt.Sprint(i)})
+	}
+	return out
+}
+
 func refuse(r *receipt.Receipt) {
 	for i := range r.Inferences {
 		r.Inferences[i].Refusal = "no"
@@ -177,8 +218,9 @@ func refuse(r *receipt.Receipt) {
 
 // FuzzDecode looks for bytes that decode and yet are not the one encoding of what they give.
 func FuzzDecode(f *testing.F) {
-	r := signed(f)
-	f.Add(encode(f, &r))
+	for _, r := range specials(f) {
+		f.Add(encode(f, &r))
+	}
 	f.Add([]byte(receipt.Magic))
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		r, err := receipt.Decode(encoded)

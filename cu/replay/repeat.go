@@ -27,11 +27,12 @@ func FirstOf(entry *receipt.Entry) First {
 func Repeat(memory Memory, entry *receipt.Entry, first First) error {
 	r := entry.Receipt
 	content, _, err := receipt.ContentOf(entry.Message)
+	is := memory.Is(r.Version)
 	switch {
 	case err != nil:
 		return diverged(r, WhatMessage, err.Error(), "JSON")
-	case memory.Is != r.MemoryBefore:
-		return diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(memory.Is))
+	case is != r.MemoryBefore:
+		return diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(is))
 	case content != first.content || content == (receipt.Content{}):
 		return diverged(r, WhatDuplicate, fmt.Sprintf("the message of nonce %d", r.Original), "another message")
 	case r.Result != first.result:

@@ -12,8 +12,10 @@ package replay
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/eval"
@@ -69,18 +71,26 @@ func diverged(r *receipt.Receipt, what, recorded, got string) *Divergence {
 	}
 }
 
-// Memory is a memory and its digest. Digesting a memory takes as long as a short evaluation, so each is digested once.
+// Memory is a memory and what receipts say of it.
 type Memory struct {
-	Image []byte
-	Is    receipt.Memory
+	Image  *eval.Image
+	sha256 func() [sha256.Size]byte // which only receipts before version 3 state; found out once
 }
 
-// MemoryOf digests a memory; nil is that of a process that has not run.
-func MemoryOf(image []byte) Memory { return Memory{image, receipt.MemoryOf(image)} }
+// MemoryOf gives what receipts say of a memory; nil is that of a process that has not run.
+func MemoryOf(image *eval.Image) Memory { return Memory{image, sync.OnceValue(image.SHA256)} }
 
-// After gives the memory after a step: this one, undigested again, if the step left it as it was.
+// Is gives what a receipt of a version says of the memory.
+func (m Memory) Is(version uint8) receipt.Memory {
+	if version < 3 {
+		return receipt.Memory{Digest: m.sha256(), Bytes: uint64(m.Image.Size())}
+	}
+	return receipt.Memory{Digest: m.Image.Digest(), Bytes: uint64(m.Image.Size())}
+}
+
+// After gives the memory after a step.
 func (m Memory) After(outcome eval.Outcome) Memory {
-	if len(outcome.Memory) == len(m.Image) && (len(m.Image) == 0 || &outcome.Memory[0] == &m.Image[0]) {
+	if outcome.Memory == m.Image {
 		return m
 	}
 	return MemoryOf(outcome.Memory)
@@ -93,8 +103,8 @@ func Step(ctx context.Context, module *eval.Module, memory Memory, entry *receip
 	if err := inputs(entry, module); err != nil {
 		return eval.Outcome{}, memory, err
 	}
-	if memory.Is != r.MemoryBefore {
-		return eval.Outcome{}, memory, diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(memory.Is))
+	if before := memory.Is(r.Version); before != r.MemoryBefore {
+		return eval.Outcome{}, memory, diverged(r, WhatMemoryBefore, memoryWords(r.MemoryBefore), memoryWords(before))
 	}
 	outcome, err := eval.Evaluate(ctx, eval.Step{
 		Module: module, Memory: memory.Image, Message: entry.Message, Env: entry.Env,
@@ -108,7 +118,7 @@ func Step(ctx context.Context, module *eval.Module, memory Memory, entry *receip
 		return eval.Outcome{}, memory, fmt.Errorf("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
 	}
 	after := memory.After(outcome)
-	if d := compare(entry, outcome, after.Is); d != nil {
+	if d := compare(entry, outcome, after.Is(r.Version)); d != nil {
 		return eval.Outcome{}, memory, d
 	}
 	return outcome, after, nil
@@ -165,7 +175,7 @@ func faultWords(fault string) string {
 }
 
 func memoryWords(m receipt.Memory) string {
-	return fmt.Sprintf("%d bytes, SHA-256 %s", m.Bytes, m.Digest)
+	return fmt.Sprintf("%d bytes, digest %s", m.Bytes, m.Digest)
 }
 
 // excerpts shows two texts from a little before the first byte in which they differ.

@@ -42,7 +42,7 @@ type Options struct {
 	// Signers are the public keys to trust; none: any, and the report names those found.
 	Signers [][]byte
 	// Checkpoints are memories with which histories may begin that do not begin with their process.
-	Checkpoints map[receipt.Memory][]byte
+	Checkpoints []*eval.Image
 	// Progress, if not nil, hears of each receipt that was verified.
 	Progress func(*receipt.Receipt)
 }
@@ -112,7 +112,7 @@ func (v *verifier) verify(ctx context.Context, from io.ReaderAt, size int64) err
 	}
 	start = start[:n]
 	switch {
-	case bytes.HasPrefix(start, []byte(receipt.Magic[:7])):
+	case bytes.HasPrefix(start, []byte(receipt.Magic)):
 		v.report.Kind = KindReceipt
 		return v.whole(ctx, from, size, receipt.ReceiptBytesMax, v.receipt)
 	case bytes.HasPrefix(start, []byte(receipt.StatementMagic[:7])):
@@ -191,12 +191,11 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 	if p == nil {
 		p = &process{nonce: r.Nonce, memory: MemoryOf(nil), firsts: map[int64]First{}}
 		if r.Nonce > 0 {
-			image, ok := v.options.Checkpoints[r.MemoryBefore]
-			if !ok {
+			var ok bool
+			if p.memory, ok = v.base(r); !ok {
 				return unusablef("receipt %d (process %s): the log begins at nonce %d, and the memory before is not in it: %s",
 					r.Sequence, r.Process, r.Nonce, memoryWords(r.MemoryBefore))
 			}
-			p.memory = MemoryOf(image)
 			v.report.Note = "processes that begin with a checkpoint were verified from there on"
 		}
 		processes[r.Process] = p
@@ -227,6 +226,16 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 	}
 	v.count(r, outcome.Inferences)
 	return nil
+}
+
+// base finds the memory before a receipt among those that were given.
+func (v *verifier) base(r *receipt.Receipt) (Memory, bool) {
+	for _, image := range v.options.Checkpoints {
+		if memory := MemoryOf(image); memory.Is(r.Version) == r.MemoryBefore {
+			return memory, true
+		}
+	}
+	return Memory{}, false
 }
 
 // step evaluates an entry.

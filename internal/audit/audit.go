@@ -65,8 +65,7 @@ func Verify(ctx context.Context, path string, o Options) (replay.Report, error) 
 }
 
 // memories reads files of memories.
-func memories(paths []string) (map[receipt.Memory][]byte, error) {
-	found := map[receipt.Memory][]byte{}
+func memories(paths []string) (found []*eval.Image, err error) {
 	for _, path := range paths {
 		memory, err := os.ReadFile(path)
 		if err == nil && bytes.HasPrefix(memory, []byte("\x1f\x8b")) {
@@ -75,7 +74,7 @@ func memories(paths []string) (map[receipt.Memory][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
 		}
-		found[receipt.MemoryOf(memory)] = memory
+		found = append(found, eval.ImageOf(memory))
 	}
 	return found, nil
 }
