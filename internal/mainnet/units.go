@@ -1,6 +1,7 @@
 package mainnet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,10 +56,15 @@ func unknown(err error) bool {
 	return errors.As(err, &refused) && (refused.Status == http.StatusBadRequest || refused.Status == http.StatusNotFound)
 }
 
+// latest is where a scheduler tells the last assignment of a process.
+func (n *Node) latest(process ao.ID) string {
+	return n.units.SU + "/" + process.String() + "/latest?process-id=" + process.String()
+}
+
 // current is the last slot of a process.
 func (n *Node) current(ctx context.Context, process ao.ID) (int64, error) {
 	var last edge
-	err := n.get(ctx, n.units.SU+"/"+process.String()+"/latest?process-id="+process.String(), pageBytesMax, &last)
+	err := n.get(ctx, n.latest(process), pageBytesMax, &last)
 	if unknown(err) {
 		return 0, refuse(http.StatusNotFound, "process %s is not scheduled here", process)
 	}
@@ -68,9 +74,13 @@ func (n *Node) current(ctx context.Context, process ao.ID) (int64, error) {
 	return last.slot()
 }
 
-// slotOf is the slot that a message has on a process.
+// slotOf is the slot that a message has on a process. A process is its own first; schedulers answer its id with a page.
 func (n *Node) slotOf(ctx context.Context, process, message ao.ID) (int64, error) {
 	var placed edge
+	if process == message {
+		err := n.get(ctx, n.latest(process), pageBytesMax, &placed)
+		return 0, err
+	}
 	if err := n.get(ctx, n.units.SU+"/"+message.String()+"?process-id="+process.String(), pageBytesMax, &placed); err != nil {
 		return 0, err
 	}
@@ -188,17 +198,11 @@ type computed struct {
 // compute resolves {process}/compute and {process}/now and what follows them.
 func (n *Node) compute(r *http.Request, process ao.ID, at step, keys []step) (answer, error) {
 	ctx := r.Context()
-	reference := at.value
-	if named := at.parameters.Get("slot"); reference == "" {
-		reference = named
+	places := []string{at.value, at.parameters.Get("slot"), r.URL.Query().Get("slot"), r.Header.Get("Slot")}
+	if len(keys) > 0 && keys[0].name == "results" {
+		places = append(places, keys[0].value)
 	}
-	if asked := r.URL.Query().Get("slot"); reference == "" {
-		reference = asked
-	}
-	if len(keys) > 0 && keys[0].name == "results" && reference == "" {
-		reference = keys[0].value
-	}
-	slot, message, err := n.locate(ctx, process, reference)
+	slot, message, err := n.locate(ctx, process, cmp.Or(places...))
 	if err != nil {
 		return answer{}, err
 	}
