@@ -79,12 +79,16 @@ func (c *Client) Message(ctx context.Context, process, message ao.ID) (ao.Assign
 	if message == process {
 		return c.first(ctx, process)
 	}
-	return c.one(ctx, process, "/"+message.String(), "message "+message.String())
+	assignment, err := c.one(ctx, process, message, "", "message "+message.String())
+	if err == nil && assignment.MessageID != message {
+		err = fmt.Errorf("read message %s of process %s: %w: it is message %s", message, process, ErrMalformed, assignment.MessageID)
+	}
+	return assignment, err
 }
 
 // Latest reads the last assignment of a process.
 func (c *Client) Latest(ctx context.Context, process ao.ID) (ao.Assignment, error) {
-	return c.one(ctx, process, "/"+process.String()+"/latest", "the latest assignment")
+	return c.one(ctx, process, process, "/latest", "the latest assignment")
 }
 
 // first reads assignment 0: a scheduler that is asked for the message that is the process answers with its schedule.
@@ -107,14 +111,20 @@ func (c *Client) first(ctx context.Context, process ao.ID) (ao.Assignment, error
 	return assignment, nil
 }
 
-func (c *Client) one(ctx context.Context, process ao.ID, path, what string) (ao.Assignment, error) {
+// one reads the assignment that is at the path of an id and what comes after it.
+func (c *Client) one(ctx context.Context, process, id ao.ID, after, what string) (ao.Assignment, error) {
 	var answer struct {
 		wireNode
-		Edges json.RawMessage `json:"edges"` // a page: the id is that of a process
+		Edges []struct {
+			Node wireNode `json:"node"`
+		} `json:"edges"` // a page: the id is that of a process
 	}
-	err := c.get(ctx, path, url.Values{"process-id": {process.String()}}, answerBytesMax, &answer)
+	err := c.get(ctx, "/"+id.String()+after, url.Values{"process-id": {process.String()}}, answerBytesMax, &answer)
 	if err == nil && answer.Assignment == nil && answer.Edges != nil {
 		err = fmt.Errorf("%w as a message: it is a process", ErrNotFound)
+		if len(answer.Edges) > 0 && (answer.Edges[0].Node.Assignment == nil || answer.Edges[0].Node.Assignment.Tags.Get("Process") != id.String()) {
+			err = fmt.Errorf("%w: a page of another schedule", ErrMalformed)
+		}
 	}
 	if err != nil {
 		return ao.Assignment{}, fmt.Errorf("read %s of process %s: %w", what, process, err)

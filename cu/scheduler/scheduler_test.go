@@ -226,6 +226,38 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestMixedUp: an answer that was meant for somebody else says nothing, above all not that something does not exist.
+func TestMixedUp(t *testing.T) {
+	u := newUnit(t, 2)
+	asked := ao.MustParseID(fmt.Sprint(u.nodes[1]["message"].(map[string]any)["id"]))
+	for name, answer := range map[string]any{
+		"another message": u.nodes[2],
+		"a page":          map[string]any{"edges": []any{map[string]any{"node": u.nodes[0]}}},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(answer) }))
+		client, err := New(server.URL)
+		if err == nil {
+			_, err = client.Message(t.Context(), u.process, asked)
+		}
+		if !errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v, want %v", name, err, ErrMalformed)
+		}
+		server.Close()
+	}
+}
+
+// TestOneText: of the texts that base64 reads as one signature only one is taken, because the process sees it.
+func TestOneText(t *testing.T) {
+	u := newUnit(t, 1)
+	message := u.nodes[1]["message"].(map[string]any)
+	signature := fmt.Sprint(message["signature"])
+	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", signature[len(signature)-1])
+	message["signature"] = signature[:len(signature)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last+1])
+	if _, err := u.client(t).Latest(t.Context(), u.process); !errors.Is(err, ErrMalformed) {
+		t.Errorf("signature %v for %s: %v, want %v", message["signature"], signature, err, ErrMalformed)
+	}
+}
+
 // newUnitOther has another process: one message differs, and so do all ids.
 func newUnitOther(t *testing.T) *unit {
 	t.Helper()

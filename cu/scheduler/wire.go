@@ -164,6 +164,10 @@ func (w *wireItem) verify() (bool, error) {
 	if err := errors.Join(errSignature, errOwner); err != nil {
 		return false, fmt.Errorf("%w: owner or signature: %w", ErrMalformed, err)
 	}
+	if base64.RawURLEncoding.EncodeToString(signature) != w.Signature {
+		// The process sees this text, so only one may stand for a signature.
+		return false, fmt.Errorf("%w: signature %q is not written as it should be", ErrMalformed, w.Signature)
+	}
 	types := dataitem.TypesOf(len(owner), len(signature))
 	if len(types) == 0 {
 		return false, fmt.Errorf("%w: an owner of %d and a signature of %d bytes", ErrMalformed, len(owner), len(signature))
