@@ -5,8 +5,8 @@
 // a process have consecutive nonces, an unbroken hash chain and rising timestamps. After a crash a start from the same
 // folder goes on where it stopped, and pushes what had not been pushed.
 //
-// It does not mine, charge, or replicate; blocks are made up from the clock; monitored processes are noted, but cron
-// messages are not pulled; transactions of the base layer (signed JSON instead of data items) are refused.
+// It does not mine, charge, or replicate; blocks are made up from the clock; transactions of the base layer (signed JSON
+// instead of data items) are refused.
 package localnet
 
 import (

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 
 	"verbatim/cu/ao"
@@ -22,8 +24,8 @@ const resultBytesMax = 256 << 20
 //
 //	POST   /                          a signed message or process: goes to the scheduler, then its results are pushed
 //	POST   /?process-id=P&assign=ID   [&exclude=A,B]
-//	POST   /push/{id}/{number}?process-id=P   pushes the results of a message again
-//	POST   /monitor/{process}, DELETE /monitor/{process}
+//	POST   /push/{id}/{number}?process-id=P   pushes one of the messages in a result again
+//	POST   /monitor/{process}, DELETE /monitor/{process}   a signed request to send on what crons send, or to stop it
 //	GET    /
 func (n *Network) MU() http.Handler {
 	mux := http.NewServeMux()
@@ -37,16 +39,17 @@ func (n *Network) MU() http.Handler {
 
 func (n *Network) postMessage(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	if assigned := query.Get("assign"); assigned != "" {
-		placed, err := n.assign(query.Get("process-id"), assigned, query.Get("exclude"))
-		if err == nil {
-			err = n.messenger.add(task{Process: ao.MustParseID(placed.assignment.Tags.Get("Process")), Message: placed.message})
-		}
+	switch assigned, process := query.Get("assign"), query.Get("process-id"); {
+	case assigned != "" && process != "":
+		message, err := n.deliverAssignment(process, assigned, query.Get("exclude"), "")
 		if err != nil {
 			refuse(w, err)
 			return
 		}
-		reply(w, http.StatusAccepted, map[string]any{"message": "Processing Assignment", "id": placed.message})
+		reply(w, http.StatusAccepted, map[string]any{"message": "Processing Assignment", "id": message})
+		return
+	case assigned != "" || process != "":
+		fail(w, http.StatusBadRequest, errors.New("You must set both process-id and assign to send an assignment, not just one"))
 		return
 	}
 	stored, err := n.keep(r.Body, messageBytesMax)
@@ -63,7 +66,8 @@ func (n *Network) postMessage(w http.ResponseWriter, r *http.Request) {
 func (n *Network) postPush(w http.ResponseWriter, r *http.Request) {
 	message, err := ao.ParseID(r.PathValue("id"))
 	process, errProcess := ao.ParseID(r.URL.Query().Get("process-id"))
-	if err := errors.Join(err, errProcess); err != nil {
+	number, errNumber := strconv.ParseUint(r.PathValue("number"), 10, 31)
+	if err := errors.Join(err, errProcess, errNumber); err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
@@ -71,25 +75,11 @@ func (n *Network) postPush(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, fmt.Errorf("message %s on process %s: %w", message, process, errNotStored))
 		return
 	}
-	if err := n.messenger.add(task{Process: process, Message: message}); err != nil {
+	if err := n.messenger.add(task{Process: process, Message: message, Only: int(number) + 1}); err != nil {
 		refuse(w, err)
 		return
 	}
-	reply(w, http.StatusAccepted, map[string]any{"message": "Processing Push", "id": message})
-}
-
-// postMonitor accepts a signed request to monitor a process or to stop it. There is nothing to do for either: see the
-// package comment.
-func (n *Network) postMonitor(w http.ResponseWriter, r *http.Request) {
-	if _, err := n.keep(r.Body, messageBytesMax); err != nil {
-		refuse(w, err)
-		return
-	}
-	if r.Method == http.MethodDelete {
-		fmt.Fprint(w, "Process deleted from monitor")
-		return
-	}
-	fmt.Fprint(w, "Monitoring process")
+	reply(w, http.StatusAccepted, map[string]any{"message": "Processing Message Result", "id": message})
 }
 
 // deliver gives a stored item to the scheduler and has its results pushed. An item for something that is no process here
@@ -103,10 +93,22 @@ func (n *Network) deliver(stored *entry, pushedFor string) error {
 			return nil
 		}
 	}
-	if _, err := n.schedule(stored); err != nil {
+	return n.messenger.begin(task{Process: process, Message: stored.id, PushedFor: pushedFor}, func() error {
+		_, err := n.schedule(stored)
 		return err
+	})
+}
+
+// deliverAssignment assigns an item that is on the gateway to a process and has its results pushed.
+func (n *Network) deliverAssignment(process, message, exclude, pushedFor string) (ao.ID, error) {
+	asked, err := n.askAssignment(process, message, exclude)
+	if err != nil {
+		return ao.ID{}, err
 	}
-	return n.messenger.add(task{Process: process, Message: stored.id, PushedFor: pushedFor})
+	return asked.message, n.messenger.begin(task{Process: asked.process, Message: asked.message, PushedFor: pushedFor}, func() error {
+		_, err := n.plans.assign(asked)
+		return err
+	})
 }
 
 // task is a scheduled message whose results are to be pushed.
@@ -114,11 +116,12 @@ type task struct {
 	Process   ao.ID  `json:"process"`
 	Message   ao.ID  `json:"message"`
 	PushedFor string `json:"pushed_for,omitempty"` // the message that began it all
+	Only      int    `json:"only,omitempty"`       // push this message of the result only, counted from 1
 }
 
 // messenger pushes results: one message after the other for each process, processes side by side. messenger.log holds a line
-// when a task comes and one when it is done. Tasks that a crash leaves are done again; that does no harm, because the same
-// key signs the same items and the scheduler knows them.
+// when a task comes, before the message is scheduled, and one when it is done. Tasks that a crash leaves are done again; that
+// does no harm, because the same key signs the same items and the scheduler knows them.
 type messenger struct {
 	network *Network
 	fetch   *fetch.Client
@@ -126,11 +129,14 @@ type messenger struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	mu     sync.Mutex
+	noting sync.Mutex
 	log    *lineLog
-	cu     string // "": tasks wait
-	queues map[ao.ID][]task
-	busy   map[ao.ID]bool
+
+	mu       sync.Mutex
+	cu       string // "": tasks wait
+	queues   map[ao.ID][]task
+	busy     map[ao.ID]bool
+	monitors monitors
 }
 
 type messengerLine struct {
@@ -148,16 +154,20 @@ func openMessenger(n *Network) (*messenger, error) {
 			return err
 		}
 		queue := m.queues[line.Process]
-		switch {
-		case !line.Done:
+		if !line.Done {
 			m.queues[line.Process] = append(queue, line.task)
-		case len(queue) == 0:
-			return fmt.Errorf("task of message %s is done before it came", line.Message)
-		default:
-			m.queues[line.Process] = queue[1:]
+			return nil
 		}
+		at := slices.Index(queue, line.task)
+		if at < 0 {
+			return fmt.Errorf("task of message %s is done before it came", line.Message)
+		}
+		m.queues[line.Process] = slices.Delete(queue, at, at+1)
 		return nil
 	})
+	if err == nil {
+		m.monitors, err = openMonitors(n.folder)
+	}
 	return m, err
 }
 
@@ -169,18 +179,30 @@ func (m *messenger) start(cu string) {
 	for process := range m.queues {
 		m.wake(process)
 	}
+	for process := range m.monitors.cursors {
+		m.startMonitor(process)
+	}
+}
+
+// begin notes a task, schedules its message, and then takes the task. A crash before the message is scheduled leaves a task
+// without a message, which the next start forgets: nobody was told that it was taken.
+func (m *messenger) begin(t task, schedule func() error) error {
+	if err := m.note(messengerLine{task: t}); err != nil {
+		return err
+	}
+	if err := schedule(); err != nil {
+		return errors.Join(err, m.note(messengerLine{t, true}))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queues[t.Process] = append(m.queues[t.Process], t)
+	m.wake(t.Process)
+	return nil
 }
 
 // add takes a task. It is on disk when add returns.
 func (m *messenger) add(t task) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.note(messengerLine{task: t}); err != nil {
-		return err
-	}
-	m.queues[t.Process] = append(m.queues[t.Process], t)
-	m.wake(t.Process)
-	return nil
+	return m.begin(t, func() error { return nil })
 }
 
 func (m *messenger) note(line messengerLine) error {
@@ -188,6 +210,8 @@ func (m *messenger) note(line messengerLine) error {
 	if err != nil {
 		return err
 	}
+	m.noting.Lock()
+	defer m.noting.Unlock()
 	return m.log.append(text)
 }
 
@@ -213,17 +237,19 @@ func (m *messenger) work(process ao.ID) {
 		next, cu := m.queues[process][0], m.cu
 		m.mu.Unlock()
 
-		if err := m.push(next, cu); err != nil {
+		if _, scheduled := m.network.plans.find(next.Process, next.Message); !scheduled {
+			m.network.log("message %s was not scheduled on process %s before the last stop", next.Message, next.Process)
+		} else if err := m.push(next, cu); err != nil {
 			if m.ctx.Err() != nil {
 				continue // not done: the next start does it
 			}
 			m.network.log("push the results of message %s on process %s: %v", next.Message, next.Process, err)
 		}
-		m.mu.Lock()
-		m.queues[process] = m.queues[process][1:]
 		if err := m.note(messengerLine{next, true}); err != nil {
 			m.network.log("%v", err)
 		}
+		m.mu.Lock()
+		m.queues[process] = m.queues[process][1:]
 		m.mu.Unlock()
 	}
 }
@@ -275,6 +301,17 @@ func (m *messenger) push(t task, cu string) error {
 	if t.PushedFor == "" {
 		t.PushedFor = t.Message.String()
 	}
+	if t.Only > 0 {
+		if t.Only > len(result.Messages) {
+			return fmt.Errorf("there is no message %d in the result", t.Only-1)
+		}
+		result = outResult{Messages: result.Messages[t.Only-1 : t.Only]}
+	}
+	return m.sendOn(t, result)
+}
+
+// sendOn sends on what is in a result.
+func (m *messenger) sendOn(t task, result outResult) error {
 	var failures []error
 	for i, message := range result.Messages {
 		if err := m.pushMessage(t, message); err != nil {
@@ -304,8 +341,8 @@ func (m *messenger) pushMessage(t task, message outItem) error {
 	tags = append(tags,
 		ao.Tag{Name: "Data-Protocol", Value: "ao"}, ao.Tag{Name: "Type", Value: "Message"},
 		ao.Tag{Name: "From-Process", Value: t.Process.String()}, ao.Tag{Name: "From-Module", Value: m.network.moduleOf(t.Process)},
-		ao.Tag{Name: "Pushed-For", Value: t.PushedFor},
 	)
+	tags = t.origin(tags)
 	id, err := m.send(t, dataitem.Draft{Target: target, Anchor: message.anchor(), Tags: tags, Data: message.data()})
 	if err != nil {
 		return err
@@ -321,8 +358,9 @@ func (m *messenger) pushSpawn(t task, spawn outItem) error {
 	asked := spawn.tags()
 	tags := append(asked.Without("Data-Protocol", "Type", "Variant"),
 		ao.Tag{Name: "Data-Protocol", Value: "ao"}, ao.Tag{Name: "Type", Value: "Process"}, ao.Tag{Name: "Variant", Value: "ao.TN.1"},
-		ao.Tag{Name: "From-Process", Value: t.Process.String()}, ao.Tag{Name: "Pushed-For", Value: t.PushedFor},
+		ao.Tag{Name: "From-Process", Value: t.Process.String()},
 	)
+	tags = t.origin(tags)
 	if asked.Get("Scheduler") == "" {
 		tags = tags.Append("Scheduler", m.network.SUAddress())
 	}
@@ -346,6 +384,14 @@ func (m *messenger) pushSpawn(t task, spawn outItem) error {
 	return err
 }
 
+// origin adds the message that began it all, which crons do not have.
+func (t task) origin(tags ao.Tags) ao.Tags {
+	if t.PushedFor == "" {
+		return tags
+	}
+	return tags.Append("Pushed-For", t.PushedFor)
+}
+
 func (m *messenger) pushAssignment(t task, assigned outAssignment) error {
 	var failures []error
 	for _, process := range assigned.Processes {
@@ -353,10 +399,7 @@ func (m *messenger) pushAssignment(t task, assigned outAssignment) error {
 		for _, part := range assigned.Exclude {
 			exclude += part + ","
 		}
-		placed, err := m.network.assign(process, assigned.Message, exclude)
-		if err == nil {
-			err = m.add(task{ao.MustParseID(process), placed.message, t.PushedFor})
-		}
+		_, err := m.network.deliverAssignment(process, assigned.Message, exclude, t.PushedFor)
 		if err != nil && !errors.Is(err, errDuplicate) {
 			failures = append(failures, err)
 		}

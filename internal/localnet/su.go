@@ -100,16 +100,24 @@ func (n *Network) schedule(stored *entry) (slot, error) {
 
 // assign gives an item that is on the gateway a nonce of a process.
 func (n *Network) assign(process, message, exclude string) (slot, error) {
+	asked, err := n.askAssignment(process, message, exclude)
+	if err != nil {
+		return slot{}, err
+	}
+	return n.plans.assign(asked)
+}
+
+func (n *Network) askAssignment(process, message, exclude string) (assignment, error) {
 	processID, err := ao.ParseID(process)
 	if err != nil {
-		return slot{}, fmt.Errorf("%w: process-id: %w", errNotAO, err)
+		return assignment{}, fmt.Errorf("%w: process-id: %w", errNotAO, err)
 	}
 	messageID, err := ao.ParseID(message)
 	if err != nil {
-		return slot{}, fmt.Errorf("%w: assign: %w", errNotAO, err)
+		return assignment{}, fmt.Errorf("%w: assign: %w", errNotAO, err)
 	}
 	if n.store.get(messageID) == nil {
-		return slot{}, fmt.Errorf("item %s: %w", messageID, errNotStored)
+		return assignment{}, fmt.Errorf("item %s: %w", messageID, errNotStored)
 	}
 	asked := assignment{process: processID, message: messageID, now: n.now().UnixMilli(), height: n.height(), assigned: true}
 	for _, part := range strings.Split(exclude, ",") {
@@ -117,7 +125,7 @@ func (n *Network) assign(process, message, exclude string) (slot, error) {
 			asked.exclude = append(asked.exclude, part)
 		}
 	}
-	return n.plans.assign(asked)
+	return asked, nil
 }
 
 // The shapes of answers, keys in the order of the reference scheduler.
