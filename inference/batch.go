@@ -71,7 +71,16 @@ func (s *Session) enqueue(ctx context.Context, tokens []tokenizer.Token, first i
 	defer e.mutex.Unlock()
 	e.waiting = append(e.waiting, s)
 	e.sampled(s)
+	e.goOn()
 	return nil
+}
+
+// goOn ends a stall: something has changed for those who wait for memory. The mutex is held.
+func (e *Engine) goOn() {
+	if e.stalled {
+		e.stalled = false
+		e.changed.Broadcast()
+	}
 }
 
 // samples begins the time in which passes wait for a session to choose its next token, if it is about to. The mutex is held.
@@ -99,12 +108,15 @@ func (s *Session) tell(onToken func(Event), event Event) {
 	e := s.engine
 	e.mutex.Lock()
 	s.away = true
+	e.away++
 	e.sampled(s)
 	e.mutex.Unlock()
 	onToken(event)
 	e.mutex.Lock()
 	s.away = false
+	e.away--
 	e.samples(s)
+	e.goOn()
 	e.mutex.Unlock()
 }
 
@@ -114,13 +126,26 @@ func (s *Session) await() error {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	for !s.done {
-		if e.busy || e.acquiring > 0 || e.sampling > 0 {
+		switch {
+		case e.stalled:
+			e.stall(s.ctx)
+		case e.busy || e.acquiring > 0 || e.sampling > 0:
 			e.changed.Wait()
-			continue
+		default:
+			e.lead()
 		}
-		e.lead()
 	}
 	return s.err
+}
+
+// stall waits until there may be memory, or the context ends: the next pass will notice. The mutex is held.
+func (e *Engine) stall(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() {
+		e.mutex.Lock()
+		defer e.mutex.Unlock()
+		e.goOn()
+	})()
+	e.changed.Wait()
 }
 
 // lead runs one pass for those who wait. The mutex is held before and after, not in between.

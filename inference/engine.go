@@ -54,6 +54,8 @@ type Engine struct {
 	changed   sync.Cond
 	waiting   []*Session // for an evaluation, in order of arrival
 	sampling  int        // sessions that are about to wait again
+	away      int        // sessions in onToken
+	stalled   bool       // those who wait have no memory; somebody who is away has
 	load      Load       // but for Waiting
 	acquiring int        // who waits for the backend, other than for a pass
 	busy      bool       // somebody uses the backend; what follows is theirs

@@ -2,9 +2,11 @@ package inference_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"verbatim/inference"
 	"verbatim/kernels"
@@ -45,6 +47,50 @@ func TestLoad(t *testing.T) {
 	want.Sessions, want.MemoryUsed = 0, 0
 	if got := engine.Load(); got != want {
 		t.Errorf("after the session: %+v, want %+v", got, want)
+	}
+}
+
+// Who has too little memory while a later session is busy with a token waits for it, unless its caller has left.
+func TestSessionsWaitForMemory(t *testing.T) {
+	for _, cancelled := range []bool{false, true} {
+		engine, n := newNarrow(t, 3, -1)
+		ctx, cancel := context.WithCancel(context.Background())
+		first := make(chan error)
+		begin, held := make(chan struct{}), make(chan struct{})
+		go func() {
+			var once sync.Once
+			_, err := engine.Generate(ctx, lively(strings.Repeat("b", 100), 60, 2), func(inference.Event) { once.Do(func() { close(begin); <-held }) })
+			first <- err
+		}()
+		<-begin
+		var once sync.Once
+		_, err := engine.Generate(context.Background(), lively(strings.Repeat("b", 200), 50, 2), func(inference.Event) {
+			once.Do(func() { // two pages of three are taken; the first comes as far as the end of its one
+				close(held)
+				for engine.Load().Rows < 102+25+202 {
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(10 * time.Millisecond)
+				if cancelled {
+					cancel()
+					if err := <-first; !errors.Is(err, context.Canceled) {
+						t.Errorf("the first ended with %v, want %v", err, context.Canceled)
+					}
+				}
+			})
+		})
+		if err != nil {
+			t.Errorf("cancelled %v: the second: %v", cancelled, err)
+		}
+		if !cancelled {
+			if err := <-first; err != nil {
+				t.Errorf("the first: %v", err)
+			}
+		}
+		if n.spent == 0 {
+			t.Error("there was always room; the test tests nothing")
+		}
+		cancel()
 	}
 }
 

@@ -119,9 +119,16 @@ func (e *Engine) setBack(s *Session) {
 	}
 }
 
-// starve ends the session that has waited longest, if a pass has no rows because nobody has memory for any.
+// starve ends the session that has waited longest, if a pass has no rows because nobody has memory for any, and nobody who could
+// lose or give back memory is on the way here.
 func (e *Engine) starve() {
 	if e.batch.rows > 0 {
+		return
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.away > 0 || e.sampling > 0 || e.acquiring > 0 || len(e.waiting) > len(e.batch.sessions) {
+		e.stalled = e.away > 0
 		return
 	}
 	for _, s := range e.batch.sessions {

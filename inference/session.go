@@ -82,6 +82,9 @@ func (s *Session) Close() {
 	// What a KV holds of pages that others share stays with them. A backend that fails here says so at the next pass.
 	_ = e.backend.Reserve(s.kv, 0, 0)
 	e.count(func(l *Load) { l.Sessions-- })
+	e.mutex.Lock()
+	e.goOn()
+	e.mutex.Unlock()
 	e.idle = append(e.idle, s.kv)
 	s.kv = nil
 }
