@@ -62,6 +62,9 @@ func NewMetrics() *Metrics {
 	return m
 }
 
+// Register adds metrics that others count.
+func (m *Metrics) Register(others ...prometheus.Collector) { m.registry.MustRegister(others...) }
+
 // Observe counts an evaluation.
 func (m *Metrics) Observe(o cu.Observation) {
 	m.observeAO(o)
