@@ -26,6 +26,7 @@ import (
 	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
+	"verbatim/cu/replay"
 )
 
 // Position is a place in the schedule of a process: right after the assignment that it describes.
@@ -69,6 +70,7 @@ type Config struct {
 	Archive     Archive
 	Host        *eval.Host
 	Provider    eval.Provider
+	Contents    replay.Contents // what recovery reads from the drive; nil: nothing
 	Log         *receipt.Log
 	Checkpoints *checkpoint.Store
 	Logger      *slog.Logger

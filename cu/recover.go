@@ -99,7 +99,7 @@ func (u *Unit) again(ctx context.Context, loaded *actor, memory replay.Memory, e
 		}
 		return memory, err
 	}
-	provider, err := replay.Feed(entry)
+	provider, err := replay.Feed(entry, u.config.Contents)
 	if err != nil {
 		return memory, err
 	}

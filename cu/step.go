@@ -10,6 +10,7 @@ import (
 	"verbatim/cu/cron"
 	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
+	"verbatim/cu/replay"
 )
 
 const (
@@ -312,6 +313,9 @@ func (u *Unit) complete(r *receipt.Receipt, actor *actor, step eval.Step, outcom
 			return fmt.Errorf("inference %d: %w", i, err)
 		}
 		r.Inferences = append(r.Inferences, receipt.Inference{Transcript: encoded, Refusal: made.Refusal})
+	}
+	for _, read := range outcome.Reads {
+		r.Reads = append(r.Reads, replay.ReadOf(read))
 	}
 	if u.config.Log.HasModule(r.ModuleDigest) {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"verbatim/cu"
+	"verbatim/cu/drive"
 	"verbatim/cu/eval"
 	"verbatim/inference"
 	"verbatim/inference/transcript"
@@ -13,9 +14,10 @@ import (
 	"verbatim/kernels"
 )
 
-// liveProvider answers the questions of processes with the engines of this machine.
+// liveProvider answers the questions of processes with the engines of this machine, and what they open from a drive.
 type liveProvider struct {
 	library *engines.Library
+	drive   *drive.Drive                             // nil: a process that opens something of it cannot be evaluated
 	onToken func(q eval.Question, e inference.Event) // told of every token; may be nil
 }
 
@@ -41,4 +43,12 @@ func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript
 		return nil, err
 	}
 	return &c.Transcript, nil
+}
+
+// Open implements eval.Provider.
+func (p *liveProvider) Open(ctx context.Context, o eval.Opening) (*eval.Content, error) {
+	if p.drive == nil {
+		return nil, fmt.Errorf("there is no drive here to read %s from", o.Name)
+	}
+	return p.drive.Open(ctx, o)
 }

@@ -18,6 +18,7 @@ import (
 	"verbatim/cu/arweave"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/dataitem"
+	"verbatim/cu/drive"
 	"verbatim/cu/eval"
 	"verbatim/cu/index"
 	"verbatim/cu/receipt"
@@ -38,6 +39,7 @@ type unitOptions struct {
 	limits      eval.Limits
 	evaluations int
 	memory      int64
+	drive       int64
 	serving     servingOptions
 	onToken     func(q eval.Question, e inference.Event)
 	logger      *slog.Logger
@@ -49,6 +51,7 @@ func (o *unitOptions) flags(cmd *cobra.Command) {
 	f.Uint64Var(&o.limits.MemoryBytesMax, "memory-max", 4<<30-65536, "bytes of memory that one process may have")
 	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
 	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes of memory of idle processes to keep ready")
+	f.Int64Var(&o.drive, "drive-cache", 16<<30, "bytes of what processes read from Arweave to keep on disk; larger items cannot be read")
 	o.serving.flags(f)
 	deviceFlags(cmd, &o.device)
 }
@@ -62,6 +65,8 @@ func (o *unitOptions) check() error {
 		return fmt.Errorf("%d evaluations at a time: from 1 to %d are possible", o.evaluations, evaluationsMax)
 	case o.memory < 0:
 		return fmt.Errorf("%d bytes for idle processes: it cannot be less than 0", o.memory)
+	case o.drive < 0:
+		return fmt.Errorf("%d bytes for what processes read: it cannot be less than 0", o.drive)
 	case o.serving.busyAfter < 0 || o.serving.behindMax < 0 || o.serving.publishSteps < 0 || o.serving.dryRunQueue < 0 || o.serving.dryRunRate < 0:
 		return errors.New("a limit on what clients may ask cannot be less than 0")
 	case o.device.PrefillChunk < 0:
@@ -108,11 +113,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err := u.openLog(o); err != nil {
 		return u, err
 	}
-	client, err := arweave.New(arweave.Options{Gateway: o.network.gateway, Fallbacks: o.serving.gateways, CacheFolder: filepath.Join(o.network.data, "items")})
-	if err != nil {
-		return u, err
-	}
-	su, err := newSchedulers(o.scheduler, client)
+	net, err := openOutside(o)
 	if err != nil {
 		return u, err
 	}
@@ -132,22 +133,24 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err != nil {
 		return u, err
 	}
-	source, delivered := cu.Scheduler(su), (*cu.Delivered)(nil)
+	source, delivered := cu.Scheduler(net.schedulers), (*cu.Delivered)(nil)
 	if o.serving.hyperBEAM {
-		delivered = cu.NewDelivered(u.log, su)
+		delivered = cu.NewDelivered(u.log, net.schedulers)
 		source = delivered
 	}
 	access, err := o.serving.access()
 	if err != nil {
 		return u, err
 	}
-	keeper, err := o.serving.shared(client, u.key)
+	keeper, err := o.serving.shared(net.client, u.key)
 	if err != nil {
 		return u, err
 	}
 	metrics := api.NewMetrics()
+	metrics.Register(modelMetrics{u.library})
 	u.cu = cu.New(cu.Config{
-		Scheduler: source, Archive: archive{client}, Host: host, Provider: &liveProvider{u.library, o.onToken}, Log: u.log,
+		Scheduler: source, Archive: archive{net.client}, Host: host, Log: u.log,
+		Provider: &liveProvider{u.library, net.drive, o.onToken}, Contents: net.drive.Contents,
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
 		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
 		Shared: keeper, PublishSteps: o.serving.publishSteps,
@@ -159,6 +162,27 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 		DryRuns: o.serving.dryRunRate, DryRunWindow: dryRunWindow, BehindProxies: o.serving.behindProxies, Delivered: delivered,
 	})
 	return u, nil
+}
+
+// outside is what a unit asks of the network.
+type outside struct {
+	client     *arweave.Client
+	schedulers *schedulers
+	drive      *drive.Drive
+}
+
+func openOutside(o unitOptions) (net outside, err error) {
+	net.client, err = arweave.New(arweave.Options{
+		Gateway: o.network.gateway, Fallbacks: o.serving.gateways, CacheFolder: filepath.Join(o.network.data, "items"),
+	})
+	if err != nil {
+		return net, err
+	}
+	if net.drive, err = drive.New(net.client, filepath.Join(o.network.data, "drive"), o.drive); err != nil {
+		return net, err
+	}
+	net.schedulers, err = newSchedulers(o.scheduler, net.client)
+	return net, err
 }
 
 // levelOf names what a device computes with, as receipts say it.

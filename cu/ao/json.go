@@ -52,8 +52,8 @@ func AppendTags(to []byte, tags Tags) []byte {
 		if i > 0 {
 			to = append(to, ',')
 		}
-		to = appendString(append(to, `{"name":`...), tag.Name)
-		to = append(appendString(append(to, `,"value":`...), tag.Value), '}')
+		to = AppendText(append(to, `{"name":`...), tag.Name)
+		to = append(AppendText(append(to, `,"value":`...), tag.Value), '}')
 	}
 	return append(to, ']')
 }
@@ -69,12 +69,12 @@ func (w *objectWriter) key(name string) {
 		w.to = append(w.to, ',')
 	}
 	w.members++
-	w.to = append(appendString(w.to, name), ':')
+	w.to = append(AppendText(w.to, name), ':')
 }
 
 func (w *objectWriter) text(name, value string) {
 	w.key(name)
-	w.to = appendString(w.to, value)
+	w.to = AppendText(w.to, value)
 }
 
 func (w *objectWriter) optional(name string, value Optional[string]) {
@@ -110,9 +110,9 @@ func (w *objectWriter) tags(name string, value Tags) {
 	w.to = AppendTags(w.to, value)
 }
 
-// appendString quotes text as JSON.stringify does: only quote, backslash and control characters are escaped, and the
+// AppendText appends text quoted as JSON.stringify does: only quote, backslash and control characters are escaped, and the
 // latter in their short form where there is one. Bytes that are not UTF-8 become U+FFFD as in ValidText.
-func appendString(to []byte, text string) []byte {
+func AppendText(to []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	to = append(to, '"')
 	for i := 0; i < len(text); {

@@ -67,10 +67,10 @@ func TestStringJSON(t *testing.T) {
 		"\xe0\x80":                 "\"\ufffd\ufffd\"",
 		"\xf0\x9f\xf0\x9f\x98\x80": "\"\ufffd😀\"",
 	} {
-		if got := string(appendString(nil, input)); got != want {
-			t.Errorf("appendString(%q) = %s, want %s", input, got, want)
+		if got := string(AppendText(nil, input)); got != want {
+			t.Errorf("AppendText(%q) = %s, want %s", input, got, want)
 		}
-		if got, viaText := string(appendString(nil, input)), string(appendString(nil, ValidText([]byte(input)))); got != viaText {
+		if got, viaText := string(AppendText(nil, input)), string(AppendText(nil, ValidText([]byte(input)))); got != viaText {
 			t.Errorf("ValidText(%q) gives %s, want %s", input, viaText, got)
 		}
 	}

@@ -62,7 +62,7 @@ func Failed(why json.RawMessage) Result {
 }
 
 // FailedText is Failed with a text for its error.
-func FailedText(why string) Result { return Failed(appendString(nil, why)) }
+func FailedText(why string) Result { return Failed(AppendText(nil, why)) }
 
 // AppendJSON appends the canonical encoding of r:
 //

@@ -17,15 +17,24 @@ func NewStep(module *Module, moduleMeta ao.Module, process ao.Process, memory *I
 	}
 }
 
-// defaultModel reads the process's tag from the environment, so that a replay, which has only that, reads the same.
-func defaultModel(env []byte) string {
-	var parsed struct {
-		Process struct{ Tags ao.Tags }
+// environment is what an evaluation knows of its process from the second argument of handle: a replay, which has only that,
+// knows the same.
+type environment struct {
+	Process, Module struct{ Tags ao.Tags }
+}
+
+// parseEnv reads an environment. One that cannot be read says nothing.
+func parseEnv(env []byte) *environment {
+	parsed := new(environment)
+	if err := json.Unmarshal(env, parsed); err != nil {
+		return new(environment)
 	}
-	if err := json.Unmarshal(env, &parsed); err != nil {
-		return ModelEmbedded
-	}
-	if model := parsed.Process.Tags.Get(ModelTag); model != "" {
+	return parsed
+}
+
+// model gives the model that answers requests which name none.
+func (e *environment) model() string {
+	if model := e.Process.Tags.Get(ModelTag); model != "" {
 		return model
 	}
 	return ModelEmbedded

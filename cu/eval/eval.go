@@ -108,6 +108,7 @@ type Step struct {
 	Message []byte // JSON, first argument of handle
 	Env     []byte // JSON, second argument of handle
 	Limits  Limits
+	NoDrive bool // evaluate as before there was a drive: every module finds it empty
 }
 
 // Outcome is what a step gave.
@@ -115,6 +116,7 @@ type Outcome struct {
 	Result     ao.Result
 	Memory     *Image // for the next step; the step's own memory if Result has an Error
 	Inferences []Inference
+	Reads      []Read
 	Gas        uint64
 	Fault      string // kind of the fault that ended it; "" if handle returned a result, with or without an Error
 	Response   []byte // what handle returned, for whoever wants more of it than Result keeps; nil after a fault
@@ -122,11 +124,16 @@ type Outcome struct {
 
 // Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
 func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error) {
-	calls := &hostCalls{provider: provider, model: defaultModel(step.Env)}
-	returned, err := step.Module.compiled.HandleImage(ctx, step.Memory, wasmhost.Call{
+	calls := &hostCalls{provider: provider, env: parseEnv(step.Env), message: step.Message}
+	defer calls.closeDrive()
+	call := wasmhost.Call{
 		Message: step.Message, Env: step.Env, Inferencer: calls, GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
-	})
-	outcome := Outcome{Memory: step.Memory, Inferences: calls.made, Gas: returned.Gas}
+	}
+	if !step.NoDrive && hasDrive(step.Module.Format, calls.env.Module.Tags) {
+		call.Drive = calls
+	}
+	returned, err := step.Module.compiled.HandleImage(ctx, step.Memory, call)
+	outcome := Outcome{Memory: step.Memory, Inferences: calls.made, Reads: calls.reads, Gas: returned.Gas}
 	var fault *wasmhost.Fault
 	switch {
 	case errors.As(err, &fault):

@@ -28,11 +28,14 @@ type Question struct {
 	Request inference.Request
 }
 
-// Provider answers questions: with a live engine, from a receipt, or in a test from a table.
+// Provider answers what a module asks of the world: live, from a receipt, or in a test from a table.
 type Provider interface {
 	// Answer gives the transcript of the inference that q asks for. A *Refusal says that this question has no answer, on
 	// any machine, and why: the process is told. Any other error ends the evaluation without an outcome.
 	Answer(ctx context.Context, q Question) (*transcript.Transcript, error)
+	// Open gives what lies under a name of the drive; nil if there is nothing, or the process may not read it: it is told the
+	// same. An error ends the evaluation without an outcome.
+	Open(ctx context.Context, o Opening) (*Content, error)
 }
 
 // Refusal is a question that gets no answer: a prompt that does not fit, a model that does not exist.
@@ -47,12 +50,16 @@ type Inference struct {
 	Refusal    string
 }
 
-// hostCalls is the inferencer that a module talks to. It belongs to one evaluation.
+// hostCalls is the inferencer and the drive that a module talks to. It belongs to one evaluation.
 type hostCalls struct {
 	provider        Provider
-	model           string // of requests that name none
+	env             *environment
+	message         []byte
 	made            []Inference
 	transcriptBytes int
+	reads           []Read
+	inlineBytes     int64
+	opened          []func() error
 }
 
 // Infer implements wasmhost.Inferencer.
@@ -126,7 +133,7 @@ func (h *hostCalls) fits(request *inference.Request, answer *transcript.Transcri
 // another model on every machine, and would let a process look around on this one.
 func (h *hostCalls) resolve(model string) (string, error) {
 	if model == "" {
-		model = h.model
+		model = h.env.model()
 	}
 	if model == ModelEmbedded {
 		return model, nil

@@ -15,6 +15,9 @@ const Magic = "VBRCPT\x00"
 // Version is that of the receipts that are written today.
 const Version = 3
 
+// DriveVersion is the first version that states what was read from the drive: evaluations before it had none.
+const DriveVersion = 3
+
 // Domains keep a digest or signature of one kind from being taken for one of another kind.
 const (
 	inputDomain     = "verbatim/input/1\n"
@@ -79,7 +82,7 @@ func (r *Receipt) appendBody(to []byte) []byte {
 			w.bytes([]byte(inference.Refusal))
 		}
 	}
-	if r.Version >= 3 {
+	if r.Version >= DriveVersion {
 		w.reads(r.Reads)
 	}
 	w.bytes([]byte(r.Device))
@@ -126,7 +129,7 @@ func Decode(encoded []byte) (*Receipt, error) {
 	for count := in.count("inferences", InferencesMax); count > 0 && in.err == nil; count-- {
 		r.Inferences = append(r.Inferences, in.inference())
 	}
-	if r.Version >= 3 {
+	if r.Version >= DriveVersion {
 		for count := in.count("reads", ReadsMax); count > 0 && in.err == nil; count-- {
 			r.Reads = append(r.Reads, in.read())
 		}

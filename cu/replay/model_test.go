@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"verbatim/cu/eval"
+	"verbatim/cu/eval/evaltest"
 	"verbatim/cu/replay"
 	"verbatim/inference"
 	"verbatim/inference/transcript"
@@ -19,10 +20,13 @@ import (
 	"verbatim/models/embedded"
 )
 
-// live is a provider with one engine, and short answers.
-type live struct{ engine *inference.Engine }
+// live is a provider with one engine, short answers and no drive.
+type live struct {
+	evaltest.Provider
+	engine *inference.Engine
+}
 
-func (l live) Answer(ctx context.Context, q eval.Question) (*transcript.Transcript, error) {
+func (l *live) Answer(ctx context.Context, q eval.Question) (*transcript.Transcript, error) {
 	completion, err := l.engine.Generate(ctx, q.Request, nil)
 	return &completion.Transcript, err
 }
@@ -48,7 +52,7 @@ func TestRealModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer backend.Close()
-	log := unitLog(t, live{engineOn(t, backend)}, "@i1")
+	log := unitLog(t, &live{engine: engineOn(t, backend)}, "@i1")
 	auditor := engineOn(t, ref.New())
 	recompute := replay.Options{Engines: func(_ context.Context, name string, digest transcript.Digest) (replay.Recomputer, error) {
 		if name != eval.ModelEmbedded || digest != transcript.Digest(auditor.Model().Digest) {

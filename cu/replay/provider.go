@@ -27,16 +27,16 @@ type Engines func(ctx context.Context, name string, digest transcript.Digest) (R
 var ErrNoModel = errors.New("the model is not here")
 
 // Feed gives the provider that answers from an entry's own record. It fails with a *Divergence where the process asks
-// something else.
-func Feed(entry *receipt.Entry) (eval.Provider, error) {
+// something else. Contents may be nil where nothing was read that the receipt does not hold.
+func Feed(entry *receipt.Entry, contents Contents) (eval.Provider, error) {
 	answers, err := decode(entry.Receipt)
-	return &feed{receipt: entry.Receipt, answers: answers}, err
+	return &feed{entry.Receipt, answers, contents}, err
 }
 
 // Recompute is Feed with each answer computed again and compared before it is given.
-func Recompute(entry *receipt.Entry, engines Engines) (eval.Provider, error) {
+func Recompute(entry *receipt.Entry, contents Contents, engines Engines) (eval.Provider, error) {
 	answers, err := decode(entry.Receipt)
-	return &recompute{feed{receipt: entry.Receipt, answers: answers}, engines}, err
+	return &recompute{feed{entry.Receipt, answers, contents}, engines}, err
 }
 
 func decode(r *receipt.Receipt) ([]eval.Inference, error) {
@@ -56,8 +56,9 @@ func decode(r *receipt.Receipt) ([]eval.Inference, error) {
 }
 
 type feed struct {
-	receipt *receipt.Receipt
-	answers []eval.Inference
+	receipt  *receipt.Receipt
+	answers  []eval.Inference
+	contents Contents
 }
 
 // Answer implements eval.Provider.

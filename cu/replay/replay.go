@@ -30,6 +30,7 @@ const (
 	WhatEnv          = "env"
 	WhatDuplicate    = "duplicate"
 	WhatInference    = "inference"
+	WhatRead         = "read"
 	WhatFault        = "fault"
 	WhatResult       = "result"
 	WhatGas          = "gas"
@@ -108,7 +109,8 @@ func Step(ctx context.Context, module *eval.Module, memory Memory, entry *receip
 	}
 	outcome, err := eval.Evaluate(ctx, eval.Step{
 		Module: module, Memory: memory.Image, Message: entry.Message, Env: entry.Env,
-		Limits: eval.Limits{GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax},
+		Limits:  eval.Limits{GasMax: r.GasMax, MemoryBytesMax: r.MemoryBytesMax},
+		NoDrive: r.Version < receipt.DriveVersion,
 	}, provider)
 	var d *Divergence
 	switch {
@@ -129,6 +131,9 @@ func compare(entry *receipt.Entry, outcome eval.Outcome, after receipt.Memory) e
 	r := entry.Receipt
 	result := outcome.Result.AppendJSON(nil)
 	if d := compareInferences(r, outcome.Inferences); d != nil {
+		return d
+	}
+	if d := compareReads(r, outcome.Reads); d != nil {
 		return d
 	}
 	switch {

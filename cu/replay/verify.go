@@ -39,6 +39,8 @@ const (
 type Options struct {
 	Host    *eval.Host
 	Engines Engines // nil: feed only, no model is run
+	// Contents finds what processes read from the drive; nil: evaluations that read from it prove nothing.
+	Contents Contents
 	// Signers are the public keys to trust; none: any, and the report names those found.
 	Signers [][]byte
 	// Checkpoints are memories with which histories may begin that do not begin with their process.
@@ -91,7 +93,7 @@ func Verify(ctx context.Context, from io.ReaderAt, size int64, options Options) 
 		v.report.Verdict, v.report.Divergence = Diverged, d
 	case errors.As(err, &u):
 		v.report.Verdict, v.report.Why = Unusable, u.Error()
-	case errors.Is(err, ErrNoModel), errors.Is(err, eval.ErrModule):
+	case errors.Is(err, ErrNoModel), errors.Is(err, ErrNoContent), errors.Is(err, eval.ErrModule):
 		v.report.Verdict, v.report.Why = Unusable, err.Error()
 	default:
 		return v.report, err
@@ -266,9 +268,9 @@ func (v *verifier) repeat(module *eval.Module, entry *receipt.Entry, p *process)
 
 func (v *verifier) provider(entry *receipt.Entry) (eval.Provider, error) {
 	if v.options.Engines == nil {
-		return Feed(entry)
+		return Feed(entry, v.options.Contents)
 	}
-	return Recompute(entry, v.options.Engines)
+	return Recompute(entry, v.options.Contents, v.options.Engines)
 }
 
 // count adds a verified receipt to the report.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 
 	"verbatim/cu/eval"
@@ -11,10 +13,13 @@ import (
 	"verbatim/models/tokenizer"
 )
 
-// Provider answers every question without a model, the same question always with the same transcript.
+// Provider answers every question without a model, the same question always with the same transcript, and has a drive of its
+// own.
 type Provider struct {
 	// Before is called with each question, if it is set; its error is the answer then.
 	Before func(ctx context.Context, q eval.Question) error
+	// Files are what lies on the drive, by name.
+	Files map[string]string
 
 	mu    sync.Mutex
 	asked int
@@ -38,6 +43,17 @@ func (p *Provider) Answer(ctx context.Context, q eval.Question) (*transcript.Tra
 		}
 	}
 	return Transcript(q), nil
+}
+
+// Open implements eval.Provider: the drive holds what Files says.
+func (p *Provider) Open(_ context.Context, o eval.Opening) (*eval.Content, error) {
+	content, ok := p.Files[o.Name]
+	if !ok {
+		return nil, nil
+	}
+	return &eval.Content{
+		SectionReader: io.NewSectionReader(strings.NewReader(content), 0, int64(len(content))), SHA256: sha256.Sum256([]byte(content)),
+	}, nil
 }
 
 // Transcript is the provider's answer to q.
