@@ -14,34 +14,14 @@ package receipt
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"verbatim/cu/ao"
+	"verbatim/inference/transcript"
 )
 
-// Digest is a SHA-256 digest. Its text form is lower-case hexadecimal.
-type Digest [sha256.Size]byte
-
-// String gives the 64 hexadecimal digits.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
-
-// IsZero reports whether d is the zero digest, which stands for "none".
-func (d Digest) IsZero() bool { return d == Digest{} }
-
-// MarshalText implements encoding.TextMarshaler.
-func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Digest) UnmarshalText(text []byte) error {
-	if len(text) != 2*len(d) {
-		return fmt.Errorf("digest: %d characters, want %d hexadecimal digits", len(text), 2*len(d))
-	}
-	if _, err := hex.Decode(d[:], text); err != nil {
-		return fmt.Errorf("digest: %w", err)
-	}
-	return nil
-}
+// Digest is a SHA-256 digest. The zero digest stands for "none".
+type Digest = transcript.Digest
 
 // Memory identifies the whole memory of a process by its digest and its size; no memory is zero bytes. The digest is that
 // of a tree over the memory's pages, as section 3 of FORMAT.md says, and in receipts of versions 1 and 2 the SHA-256 of the

@@ -32,6 +32,9 @@ type Digest [sha256.Size]byte
 // String is the digest in lower-case hexadecimal.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
+// IsZero reports whether d is the zero digest, which is that of nothing.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
 // MarshalText is String for JSON.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
