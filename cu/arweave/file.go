@@ -143,7 +143,7 @@ func (c *Client) stream(ctx context.Context, path string, to *os.File, bytesMax 
 }
 
 func (c *Client) streamOne(ctx context.Context, address string, to *os.File, bytesMax int64, use func(*bufio.Reader) error) error {
-	return c.fetch.Stream(ctx, fetch.Request{Method: http.MethodGet, URL: address}, func(answer *http.Response) error {
+	return c.fetch.Stream(ctx, fetch.Request{Method: http.MethodGet, URL: address, Resumes: true}, func(answer *http.Response) error {
 		if err := to.Truncate(0); err != nil {
 			return err
 		}

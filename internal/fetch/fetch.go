@@ -53,6 +53,7 @@ type Request struct {
 	Body        []byte
 	ContentType string
 	BytesMax    int64 // of the answer
+	Resumes     bool  // a body that breaks off is asked for from there on; for answers that are verified as a whole
 }
 
 // Client makes requests. It is safe for concurrent use.
@@ -110,32 +111,52 @@ func (c *Client) Stream(ctx context.Context, request Request, use func(*http.Res
 }
 
 func (c *Client) once(ctx context.Context, request Request, use func(*http.Response) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("%w in %v", ErrStalled, c.silence)) })
-	defer stall.Stop()
-	made, err := http.NewRequestWithContext(ctx, request.Method, request.URL, bytes.NewReader(request.Body))
+	answer, body, err := c.ask(ctx, request, 0)
 	if err != nil {
 		return err
+	}
+	r := &resuming{ctx: ctx, client: c, request: request, of: answer, body: body}
+	defer r.Close()
+	if request.Resumes {
+		answer.Body = r
+	}
+	if err = use(answer); err != nil && r.body.err != nil {
+		return passingError{r.body.err} // the connection broke in the middle of the body
+	}
+	return err
+}
+
+// ask makes a request for an answer from a byte on. The answer's body is also given as what it is; closing it ends the request.
+func (c *Client) ask(ctx context.Context, request Request, from int64) (*http.Response, *watched, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stall := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("%w in %v", ErrStalled, c.silence)) })
+	body := &watched{ctx: ctx, progress: func() { stall.Reset(c.silence) }, end: func() { stall.Stop(); cancel(nil) }}
+	made, err := http.NewRequestWithContext(ctx, request.Method, request.URL, bytes.NewReader(request.Body))
+	if err != nil {
+		body.end()
+		return nil, nil, err
 	}
 	if request.ContentType != "" {
 		made.Header.Set("Content-Type", request.ContentType)
 	}
+	if request.Resumes {
+		made.Header.Set("Accept-Encoding", "identity") // else bytes could be counted in two ways
+	}
+	if from > 0 {
+		made.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
 	answer, err := c.http.Do(made)
 	if err != nil {
-		return passingError{because(ctx, err)}
+		body.end()
+		return nil, nil, passingError{because(ctx, err)}
 	}
-	defer answer.Body.Close()
-	body := &watched{from: answer.Body, progress: func() { stall.Reset(c.silence) }}
-	answer.Body = body
+	body.from, answer.Body = answer.Body, body
 	if answer.StatusCode/100 != 2 {
-		said, _ := io.ReadAll(io.LimitReader(answer.Body, errorBytesMax))
-		return &StatusError{answer.StatusCode, string(said)}
+		defer body.Close()
+		said, _ := io.ReadAll(io.LimitReader(body, errorBytesMax))
+		return nil, nil, &StatusError{answer.StatusCode, string(said)}
 	}
-	if err = use(answer); err != nil && body.err != nil {
-		return passingError{because(ctx, body.err)} // the connection broke in the middle of the body
-	}
-	return err
+	return answer, body, nil
 }
 
 // because gives the reason for which a context ended in place of the error that came of it.
@@ -148,8 +169,10 @@ func because(ctx context.Context, err error) error {
 
 // watched is a body that tells when something of it came, and remembers how it broke.
 type watched struct {
+	ctx      context.Context
 	from     io.ReadCloser
 	progress func()
+	end      func()
 	err      error // other than io.EOF
 }
 
@@ -159,12 +182,15 @@ func (w *watched) Read(to []byte) (int, error) {
 		w.progress()
 	}
 	if err != nil && err != io.EOF {
-		w.err = err
+		w.err = because(w.ctx, err)
 	}
 	return n, err
 }
 
-func (w *watched) Close() error { return w.from.Close() }
+func (w *watched) Close() error {
+	defer w.end()
+	return w.from.Close()
+}
 
 // passingError marks a fault of the network.
 type passingError struct{ error }
