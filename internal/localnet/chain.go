@@ -2,6 +2,7 @@ package localnet
 
 import (
 	"crypto/sha512"
+	"fmt"
 	"strconv"
 )
 
@@ -29,4 +30,14 @@ func (chain) seconds(height int64) int64 { return firstSeconds + (height-firstHe
 func (chain) hash(height int64) string {
 	sum := sha512.Sum384([]byte("localnet block " + strconv.FormatInt(height, 10)))
 	return encode(sum[:])
+}
+
+// find gives the height of a block with a hash, of those up to the newest.
+func (c chain) find(hash string, newest int64) (int64, error) {
+	for height := newest; height >= firstHeight; height-- {
+		if c.hash(height) == hash {
+			return height, nil
+		}
+	}
+	return 0, fmt.Errorf("block %s: %w", hash, errNotStored)
 }

@@ -1,6 +1,8 @@
 package localnet
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"verbatim/cu/ao"
@@ -26,10 +29,12 @@ const (
 //
 //	GET  /raw/{id}, GET /{id}     the data, with ranges
 //	GET  /item/{id}               the whole signed item, which no public gateway has: clients verify with it
-//	GET  /tx/{id}, /tx/{id}/status
+//	GET  /tx/{id}, /tx/{id}/status, /tx/{id}/offset, /tx/{id}/{field}, /chunk/{offset}
 //	POST /graphql                 transactions, transaction, blocks, block
-//	GET  /info, /block/height/{height}, /price/{bytes}, /tx_anchor, /wallet/{address}/balance
-//	POST /tx, /tx/arweave         a signed data item
+//	GET  /info, /height, /block/height/{height}, /block/hash/{hash}, /block/current
+//	GET  /price/{bytes}, /tx_anchor, /wallet/{address}/balance, /wallet/{address}/last_tx
+//	POST /tx, /tx/arweave         a signed data item, or a signed transaction in JSON
+//	POST /chunk                   a part of a transaction's data
 func (n *Network) Gateway() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", n.getInfo)
@@ -39,10 +44,22 @@ func (n *Network) Gateway() http.Handler {
 	mux.HandleFunc("GET /item/{id}", n.getItem)
 	mux.HandleFunc("GET /tx/{id}", n.getTransaction)
 	mux.HandleFunc("GET /tx/{id}/status", n.getStatus)
+	mux.HandleFunc("GET /tx/{id}/offset", n.getOffset)
+	mux.HandleFunc("GET /tx/{id}/{field}", n.getField)
+	mux.HandleFunc("GET /chunk/{offset}", n.getChunk)
+	mux.HandleFunc("POST /chunk", n.postChunk)
+	mux.HandleFunc("GET /height", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, n.height()) })
 	mux.HandleFunc("GET /block/height/{height}", n.getBlock)
+	mux.HandleFunc("GET /block/hash/{hash}", n.getBlock)
+	mux.HandleFunc("GET /block/current", n.getBlock)
 	mux.HandleFunc("GET /tx_anchor", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, n.chain.hash(n.height())) })
+	mux.HandleFunc("GET /v1/price/bytes/{bytes}", getFreePrice)
+	mux.HandleFunc("GET /price/bytes/{bytes}", getFreePrice)
+	mux.HandleFunc("GET /v1/account/balance/{currency}", getFreePrice)
+	mux.HandleFunc("GET /account/balance/{currency}", getFreePrice)
 	mux.HandleFunc("GET /price/{bytes}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "0") })
 	mux.HandleFunc("GET /price/{bytes}/{target}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "0") })
+	mux.HandleFunc("GET /wallet/{address}/last_tx", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /wallet/{address}/balance", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "0") })
 	mux.HandleFunc("POST /graphql", n.postGraphQL)
 	for _, path := range [...]string{"/tx", "/tx/{currency}", "/v1/tx", "/v1/tx/{currency}"} {
@@ -76,7 +93,12 @@ func (n *Network) getData(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Network) getItem(w http.ResponseWriter, r *http.Request) {
-	if found := n.entryOf(w, r); found != nil {
+	found := n.entryOf(w, r)
+	switch {
+	case found == nil:
+	case found.transaction != nil:
+		fail(w, http.StatusNotFound, fmt.Errorf("%s is a transaction, not an item", found.id))
+	default:
 		n.serve(w, r, found, "application/octet-stream", 0, found.headerBytes+found.dataBytes)
 	}
 }
@@ -90,32 +112,87 @@ func (n *Network) serve(w http.ResponseWriter, r *http.Request, e *entry, kind s
 	defer file.Close()
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Etag", strconv.Quote(e.id.String()))
-	http.ServeContent(w, r, "", time.UnixMilli(e.timestamp), io.NewSectionReader(file, offset, size))
+	http.ServeContent(w, r, "", time.UnixMilli(e.Timestamp), io.NewSectionReader(file, offset, size))
 }
 
-// getTransaction shows an item in the form of a transaction of the base layer, without its data.
+// shown gives an entry in the form of a transaction of the base layer, without its data. Of an item most fields are empty.
+func (e *entry) shown() map[string]any {
+	if e.transaction != nil {
+		return transactionJSON(e.transaction, e.dataBytes)
+	}
+	return transactionJSON(&dataitem.Transaction{Format: 2, Signature: e.item.Signature, Owner: e.item.Owner, Target: e.item.Target,
+		Anchor: e.item.Anchor, Tags: e.item.Tags, Quantity: "0", Reward: "0"}, e.dataBytes)
+}
+
+// getTransaction answers 202 while a transaction waits for its data, as nodes do until it is in a block.
 func (n *Network) getTransaction(w http.ResponseWriter, r *http.Request) {
+	if id, err := ao.ParseID(r.PathValue("id")); err == nil && n.arrivals.has(id) {
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "Pending")
+		return
+	}
 	found := n.entryOf(w, r)
 	if found == nil {
 		return
 	}
-	tags := make([]map[string]string, len(found.item.Tags))
-	for i, tag := range found.item.Tags {
-		tags[i] = map[string]string{"name": encode([]byte(tag.Name)), "value": encode([]byte(tag.Value))}
+	shown := found.shown()
+	if shown["format"] == 1 { // the data is signed directly, so it belongs to the transaction
+		item, err := n.store.load(found.id)
+		if err != nil {
+			fail(w, http.StatusInternalServerError, err)
+			return
+		}
+		shown["data"] = encode(item.Data)
 	}
-	reply(w, http.StatusOK, map[string]any{
-		"format": 2, "id": found.id, "last_tx": encode(found.item.Anchor), "owner": encode(found.item.Owner), "tags": tags,
-		"target": found.item.TargetText(), "quantity": "0", "data": "", "data_size": strconv.FormatInt(found.dataBytes, 10), "data_root": "",
-		"reward": "0", "signature": encode(found.item.Signature),
-	})
+	reply(w, http.StatusOK, shown)
+}
+
+// getField shows one field of a transaction as text. Its data is in base64url, or as it is with a suffix: data.png.
+func (n *Network) getField(w http.ResponseWriter, r *http.Request) {
+	found := n.entryOf(w, r)
+	if found == nil {
+		return
+	}
+	field := r.PathValue("field")
+	if strings.HasPrefix(field, "data.") {
+		n.getData(w, r)
+		return
+	}
+	if field == "data" {
+		item, err := n.store.load(found.id)
+		if err != nil {
+			fail(w, http.StatusInternalServerError, err)
+			return
+		}
+		io.WriteString(w, encode(item.Data))
+		return
+	}
+	switch value := found.shown()[field].(type) {
+	case nil:
+		fail(w, http.StatusBadRequest, fmt.Errorf("transactions have no field %q", field))
+	case string, int, ao.ID:
+		fmt.Fprint(w, value)
+	default:
+		reply(w, http.StatusOK, value)
+	}
 }
 
 func (n *Network) getStatus(w http.ResponseWriter, r *http.Request) {
+	if id, err := ao.ParseID(r.PathValue("id")); err == nil && n.arrivals.has(id) {
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "Pending")
+		return
+	}
 	if found := n.entryOf(w, r); found != nil {
 		reply(w, http.StatusOK, map[string]any{
-			"block_height": found.height, "block_indep_hash": n.chain.hash(found.height), "number_of_confirmations": n.height() - found.height + 1,
+			"block_height": found.Height, "block_indep_hash": n.chain.hash(found.Height), "number_of_confirmations": n.height() - found.Height + 1,
 		})
 	}
+}
+
+// getFreePrice answers what uploaders are asked about prices and credits: there is nothing to pay.
+func getFreePrice(w http.ResponseWriter, r *http.Request) {
+	reply(w, http.StatusOK, map[string]any{"winc": "0", "balance": "0", "adjustments": []any{}, "fees": []any{}})
 }
 
 func (n *Network) getInfo(w http.ResponseWriter, r *http.Request) {
@@ -126,10 +203,20 @@ func (n *Network) getInfo(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// getBlock shows a block by its height or hash, or the newest. What it says of a block never changes, so it has no
+// transactions.
 func (n *Network) getBlock(w http.ResponseWriter, r *http.Request) {
-	height, err := ao.ParseInt("height", r.PathValue("height"))
+	height, asked := n.height(), r.PathValue("height")
+	var err error
+	switch {
+	case r.PathValue("hash") != "":
+		asked = r.PathValue("hash")
+		height, err = n.chain.find(asked, height)
+	case asked != "":
+		height, err = ao.ParseInt("height", asked)
+	}
 	if err != nil || height > n.height() {
-		fail(w, http.StatusNotFound, fmt.Errorf("no block %q", r.PathValue("height")))
+		fail(w, http.StatusNotFound, fmt.Errorf("no block %q", asked))
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{
@@ -137,32 +224,48 @@ func (n *Network) getBlock(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// postItem takes an upload.
+// postItem takes an upload. Items begin with a small number, transactions with a brace.
 func (n *Network) postItem(w http.ResponseWriter, r *http.Request) {
-	stored, err := n.keep(r.Body, itemBytesMax)
+	body := bufio.NewReader(r.Body)
+	if first, _ := body.Peek(1); len(first) == 1 && first[0] == '{' {
+		t, err := n.postTransaction(body)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		reply(w, http.StatusOK, map[string]any{"id": t.ID()})
+		return
+	}
+	stored, err := n.keep(body, itemBytesMax)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{
-		"id": stored.id, "timestamp": stored.timestamp, "owner": stored.item.Address(), "winc": "0", "block": stored.height,
-		"deadlineHeight": stored.height, "dataCaches": []string{}, "fastFinalityIndexes": []string{}, "version": "1.0.0",
+		"id": stored.id, "timestamp": stored.Timestamp, "owner": stored.item.Address(), "winc": "0", "block": stored.Height,
+		"deadlineHeight": stored.Height, "dataCaches": []string{}, "fastFinalityIndexes": []string{}, "version": "1.0.0",
 	})
 }
 
 // keep verifies and stores an item, and what is in it if it is a bundle.
 func (n *Network) keep(from io.Reader, bytesMax int64) (*entry, error) {
-	stored, err := n.store.put(from, bytesMax, n.height(), n.now().UnixMilli())
+	return n.keepIn(from, bytesMax, ao.ID{})
+}
+
+// keepIn keeps an item that came in a bundle, or in none.
+func (n *Network) keepIn(from io.Reader, bytesMax int64, bundle ao.ID) (*entry, error) {
+	stored, err := n.store.put(from, bytesMax, indexLine{Height: n.height(), Timestamp: n.now().UnixMilli(), In: bundle})
 	if err != nil {
 		return nil, err
 	}
-	if stored.item.Tags.Get("Bundle-Format") == "binary" && stored.dataBytes <= bundleBytesMax {
-		err = n.unbundle(stored)
-	}
-	return stored, err
+	return stored, n.unbundle(stored)
 }
 
+// unbundle keeps what is in an item or a transaction, if it is a bundle.
 func (n *Network) unbundle(stored *entry) error {
+	if stored.item.Tags.Get("Bundle-Format") != "binary" || stored.dataBytes > bundleBytesMax {
+		return nil
+	}
 	bundle, err := n.store.load(stored.id)
 	if err != nil {
 		return err
@@ -172,7 +275,7 @@ func (n *Network) unbundle(stored *entry) error {
 		return fmt.Errorf("bundle %s: %w", stored.id, err)
 	}
 	for _, item := range items {
-		if err := n.keepItem(item); err != nil {
+		if _, err := n.keepIn(bytes.NewReader(item.Bytes()), itemBytesMax, stored.id); err != nil {
 			return fmt.Errorf("bundle %s: %w", stored.id, err)
 		}
 	}
@@ -207,9 +310,9 @@ func (n *Network) postGraphQL(w http.ResponseWriter, r *http.Request) {
 
 // filter is what a query asks of transactions. An empty list asks nothing.
 type filter struct {
-	ids, owners, recipients []string
-	tags                    []tagFilter
-	heightMin, heightMax    int64
+	ids, owners, recipients, bundles []string
+	tags                             []tagFilter
+	heightMin, heightMax             int64
 }
 
 type tagFilter struct {
@@ -219,7 +322,8 @@ type tagFilter struct {
 }
 
 func newFilter(arguments map[string]any) filter {
-	f := filter{ids: texts(arguments["ids"]), owners: texts(arguments["owners"]), recipients: texts(arguments["recipients"]), heightMax: 1 << 62}
+	f := filter{ids: texts(arguments["ids"]), owners: texts(arguments["owners"]), recipients: texts(arguments["recipients"]),
+		bundles: texts(arguments["bundledIn"]), heightMax: 1 << 62}
 	for _, tag := range list(arguments["tags"]) {
 		fields, _ := tag.(map[string]any)
 		f.tags = append(f.tags, tagFilter{text(fields["name"]), texts(fields["values"]), text(fields["op"]) == "NEQ"})
@@ -232,10 +336,11 @@ func newFilter(arguments map[string]any) filter {
 }
 
 func (f filter) matches(e *entry) bool {
-	if e.height < f.heightMin || e.height > f.heightMax ||
+	if e.Height < f.heightMin || e.Height > f.heightMax ||
 		len(f.ids) > 0 && !slices.Contains(f.ids, e.id.String()) ||
 		len(f.owners) > 0 && !slices.Contains(f.owners, e.item.Address()) ||
-		len(f.recipients) > 0 && !slices.Contains(f.recipients, e.item.TargetText()) {
+		len(f.recipients) > 0 && !slices.Contains(f.recipients, e.item.TargetText()) ||
+		len(f.bundles) > 0 && (e.In.IsZero() || !slices.Contains(f.bundles, e.In.String())) {
 		return false
 	}
 	for _, tag := range f.tags {
@@ -247,12 +352,30 @@ func (f filter) matches(e *entry) bool {
 	return true
 }
 
-// queryTransactions answers transactions(ids, owners, recipients, tags, block, first, after, sort). A cursor is the place of
-// an item in order of arrival.
+// candidates are the entries that may match, in order of arrival: with ids, which most queries have, only those.
+func (n *Network) candidates(f filter) []*entry {
+	if len(f.ids) == 0 {
+		return n.store.all()
+	}
+	var found []*entry
+	for _, text := range f.ids {
+		if id, err := ao.ParseID(text); err == nil {
+			if e := n.store.get(id); e != nil {
+				found = append(found, e)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b *entry) int { return a.place - b.place })
+	return slices.Compact(found)
+}
+
+// queryTransactions answers transactions(ids, owners, recipients, tags, bundledIn, block, first, after, sort). A cursor is the
+// place of an item in order of arrival.
 func (n *Network) queryTransactions(arguments map[string]any) (any, error) {
-	wanted, entries := newFilter(arguments), n.store.all()
+	wanted := newFilter(arguments)
+	entries := n.candidates(wanted)
 	first := int(min(max(number(arguments["first"], edgesPerPage), 1), edgesMax))
-	ascending := text(arguments["sort"]) == "HEIGHT_ASC"
+	ascending := strings.HasSuffix(text(arguments["sort"]), "_ASC") // HEIGHT_ASC, or INGESTED_AT_ASC, which is the same here
 	step, at := -1, len(entries)-1
 	if ascending {
 		step, at = 1, 0
@@ -262,7 +385,10 @@ func (n *Network) queryTransactions(arguments map[string]any) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cursor %q is not one of ours", after)
 		}
-		at = place + step
+		at, _ = slices.BinarySearchFunc(entries, place, func(e *entry, place int) int { return e.place - place })
+		if !ascending || at < len(entries) && entries[at].place == place {
+			at += step
+		}
 	}
 	edges, more := []any{}, false
 	for ; at >= 0 && at < len(entries); at += step {
@@ -272,7 +398,7 @@ func (n *Network) queryTransactions(arguments map[string]any) (any, error) {
 		if more = len(edges) == first; more {
 			break
 		}
-		edges = append(edges, map[string]any{"cursor": strconv.Itoa(at), "node": n.node(entries[at])})
+		edges = append(edges, map[string]any{"cursor": strconv.Itoa(entries[at].place), "node": n.node(entries[at])})
 	}
 	return map[string]any{"pageInfo": map[string]any{"hasNextPage": more}, "edges": edges}, nil
 }
@@ -293,13 +419,26 @@ func (n *Network) node(e *entry) map[string]any {
 	for i, tag := range e.item.Tags {
 		tags[i] = map[string]any{"name": ao.ValidText([]byte(tag.Name)), "value": ao.ValidText([]byte(tag.Value))}
 	}
-	none := map[string]any{"winston": "0", "ar": "0.000000000000"}
+	none, quantity := winston("0"), winston("0")
+	if e.transaction != nil {
+		quantity = winston(e.transaction.Quantity)
+	}
+	var bundle any // the items' own would be a map without fields
+	if !e.In.IsZero() {
+		bundle = map[string]any{"id": e.In}
+	}
 	return map[string]any{
 		"id": e.id, "anchor": encode(e.item.Anchor), "signature": encode(e.item.Signature), "recipient": e.item.TargetText(),
-		"owner": map[string]any{"address": e.item.Address(), "key": encode(e.item.Owner)}, "fee": none, "quantity": none,
+		"owner": map[string]any{"address": e.item.Address(), "key": encode(e.item.Owner)}, "fee": none, "quantity": quantity,
 		"data": map[string]any{"size": strconv.FormatInt(e.dataBytes, 10), "type": e.item.Tags.Get("Content-Type")}, "tags": tags,
-		"block": n.blockNode(e.height), "parent": nil, "bundledIn": nil, "ingested_at": e.timestamp / 1000,
+		"block": n.blockNode(e.Height), "parent": bundle, "bundledIn": bundle, "ingested_at": e.Timestamp / 1000,
 	}
+}
+
+// winston shows an amount of coins: 12 decimals after the point.
+func winston(amount string) map[string]any {
+	padded := strings.Repeat("0", max(13-len(amount), 0)) + amount
+	return map[string]any{"winston": amount, "ar": padded[:len(padded)-12] + "." + padded[len(padded)-12:]}
 }
 
 func (n *Network) blockNode(height int64) map[string]any {
@@ -331,7 +470,18 @@ func (n *Network) queryBlocks(arguments map[string]any) (any, error) {
 }
 
 func (n *Network) queryBlock(arguments map[string]any) (any, error) {
-	return n.blockNode(number(arguments["height"], n.height())), nil
+	height := number(arguments["height"], n.height())
+	if id := text(arguments["id"]); id != "" {
+		found, err := n.chain.find(id, height)
+		if err != nil {
+			return nil, nil
+		}
+		height = found
+	}
+	if height > n.height() {
+		return nil, nil
+	}
+	return n.blockNode(height), nil
 }
 
 func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
@@ -397,7 +547,7 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, errTooLarge):
 		fail(w, http.StatusRequestEntityTooLarge, err)
 	case errors.Is(err, dataitem.ErrFormat), errors.Is(err, dataitem.ErrSignature), errors.Is(err, errDuplicate), errors.Is(err, errNotStored),
-		errors.Is(err, errNotAO):
+		errors.Is(err, errNotAO), errors.Is(err, errDataRoot), errors.Is(err, errNoRoot), errors.Is(err, errProof):
 		fail(w, http.StatusBadRequest, err)
 	default:
 		fail(w, http.StatusInternalServerError, err)

@@ -5,8 +5,7 @@
 // a process have consecutive nonces, an unbroken hash chain and rising timestamps. After a crash a start from the same
 // folder goes on where it stopped, and pushes what had not been pushed.
 //
-// It does not mine, charge, or replicate; blocks are made up from the clock; transactions of the base layer (signed JSON
-// instead of data items) are refused.
+// It does not mine, charge, or replicate, and it moves no coins; blocks are made up from the clock.
 package localnet
 
 import (
@@ -14,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +25,7 @@ import (
 
 	"verbatim/cu/ao"
 	"verbatim/cu/dataitem"
+	"verbatim/internal/durable"
 )
 
 // Options say how a network runs.
@@ -51,6 +52,7 @@ type Network struct {
 	now       func() time.Time
 	chain     chain
 	store     *store
+	arrivals  *arrivals
 	plans     *schedule
 	messenger *messenger
 	su, mu    dataitem.Signer
@@ -98,6 +100,12 @@ func (n *Network) open(options Options) (err error) {
 		n.publisher = n.developer
 	}
 	if n.store, err = openStore(n.folder); err != nil {
+		return err
+	}
+	if n.arrivals, err = openArrivals(n.folder); err != nil {
+		return err
+	}
+	if err = n.finish(); err != nil {
 		return err
 	}
 	if n.plans, err = openSchedule(n.folder, n.su); err != nil {
@@ -164,11 +172,10 @@ func openWallet(path string) (dataitem.Signer, error) {
 	if text, err = dataitem.MarshalJWK(signer); err != nil {
 		return nil, err
 	}
-	part := path + ".part"
-	if err := os.WriteFile(part, text, 0o600); err != nil {
-		return nil, err
-	}
-	return signer, os.Rename(part, path)
+	return signer, durable.Write(path, 0o600, func(to io.Writer) error {
+		_, err := to.Write(text)
+		return err
+	})
 }
 
 // TakeCopies has the scheduler take a message of a process again if a messenger signed it anew, and an item that is assigned

@@ -116,9 +116,11 @@ func TestMonitor(t *testing.T) {
 	cu = &cronCU{pages: map[string]string{"three": `{"pageInfo":{"hasNextPage":false},"edges":[` + edge("four", message("4")) + `]}`}}
 	network, urls = open(cu)
 	eventually(t, "it goes on after a restart", func() bool { return len(network.plans.slots(told)) == 4 && cu.times() > 3 })
+	cu.mu.Lock()
 	if cu.asked[0] != "three" || cu.asked[1] != "four" {
 		t.Errorf("asked with %q", cu.asked)
 	}
+	cu.mu.Unlock()
 	address = urls.MU + "/monitor/" + ticking.String()
 	if status, said := request(t, "DELETE", address, signedFor(t, network, ticking)); status != 200 {
 		t.Errorf("%d %s", status, said)
