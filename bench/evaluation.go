@@ -109,7 +109,7 @@ type evaluationRun struct {
 func MeasureEvaluations(ctx context.Context, plan EvaluationPlan) (report *EvaluationReport, err error) {
 	r := evaluationRun{plan: plan, rows: map[string]*EvaluationRow{}, report: &EvaluationReport{Runs: plan.Runs,
 		Machine: MachineFacts{Processor: processor(), System: runtime.GOOS + "/" + runtime.GOARCH, Threads: runtime.GOMAXPROCS(0)}}}
-	if r.host, err = eval.NewHost(ctx, filepath.Join(plan.Folder, "compiled")); err != nil {
+	if r.host, err = eval.NewHost(ctx, filepath.Join(plan.Folder, "compiled"), eval.InstanceBytesDefault); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.host.Close(ctx)) }()

@@ -77,7 +77,7 @@ type Config struct {
 
 	Limits         eval.Limits // highest of an evaluation; also where a process's tags say nothing
 	EvaluationsMax int         // evaluations at a time; dry runs have as many of their own
-	MemoryBytesMax int64       // of the memories of idle processes that are kept ready, together
+	MemoryBytesMax int64       // of the memories that are kept at hand, together; what processes share counts once
 	BehindMax      int64       // assignments that a process may lack before others who ask are turned away; 0: any
 	DryRunsMax     int         // dry runs that may wait; 0: any number
 	Access         Access
@@ -122,6 +122,7 @@ type Unit struct {
 	closed    bool
 	processes map[ao.ID]*process
 	clock     uint64 // counts uses, for the order of eviction
+	bytes     int64  // that the memories of processes take
 	metas     map[ao.ID]ao.Process
 	adopted   map[ao.ID]checkpoint.Published
 	modules   map[ao.ID]*loading

@@ -44,6 +44,7 @@ func (u *Unit) DryRun(ctx context.Context, process ao.ID, body []byte, options D
 		message.BlockHeight = tip.time.blockHeight
 	}
 	step := eval.NewStep(actor.module.compiled, actor.module.meta, actor.meta, tip.memory.Image, message, actor.limits)
+	step.DryRun = true
 	key := answerKey{process, tip.steps, sha256.Sum256(step.Message)}
 	result, known, err = u.answers.get(ctx, key, func() (*answering, error) { return u.answer(key, step) })
 	if err != nil {

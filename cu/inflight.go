@@ -22,6 +22,7 @@ type process struct {
 	current   time.Time // when the scheduler was last asked for more than the tip and had nothing
 	actor     *actor    // nil until the first flight has loaded it
 	tip       *tip      // nil until then
+	bytes     int64     // that Unit.bytes counts for it
 	saved     int64     // steps that the newest checkpoint covers; 0 if there is none. Only the flight looks at it.
 	published publications
 }
@@ -37,6 +38,11 @@ type actor struct {
 // origin is where the time of a process begins.
 func (a *actor) origin() cron.Point {
 	return cron.Point{Height: a.meta.BlockHeight, Timestamp: a.meta.Timestamp}
+}
+
+// memoryOf gives a memory of the process that was read from somewhere.
+func (a *actor) memoryOf(image *eval.Image) replay.Memory {
+	return replay.MemoryOf(a.module.compiled.Share(image))
 }
 
 // tip is how far the steps of a process are done, and what they left.
@@ -180,7 +186,7 @@ func (u *Unit) fly(p *process, f *flight) {
 	// Unit.mu is held since the target was looked at: whoever comes later starts another flight.
 	p.flight, f.err, f.ended = nil, err, true
 	if err != nil || f.evicting {
-		delete(u.processes, p.id)
+		u.drop(p)
 	}
 	close(f.done)
 	u.evict()
@@ -217,21 +223,35 @@ func (u *Unit) move(p *process, f *flight, actor *actor, tip *tip) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p.actor, p.tip = actor, tip
+	u.count(p)
 	f.reached = tip.reached()
 	close(f.moved)
 	f.moved = make(chan struct{})
 }
 
+// count takes the memory of a process into account, and what it shares with others once for all of its module. Unit.mu is
+// held.
+func (u *Unit) count(p *process) {
+	own, m := p.tip.memory.Image.OwnBytes(), p.actor.module
+	u.bytes += own - p.bytes
+	p.bytes = own
+	if m.bytes == 0 {
+		m.bytes = m.compiled.SharedBytes()
+		u.bytes += m.bytes
+	}
+}
+
+// drop forgets a process. Unit.mu is held.
+func (u *Unit) drop(p *process) {
+	u.bytes -= p.bytes
+	p.bytes = 0
+	delete(u.processes, p.id)
+}
+
 // evict drops the least recently used idle processes until the memories of the others fit. Each is saved first, and comes
 // back the way it does after a restart. Unit.mu is held.
 func (u *Unit) evict() {
-	var bytes int64
-	for _, p := range u.processes {
-		if p.tip != nil && !(p.flight != nil && p.flight.evicting) {
-			bytes += int64(p.tip.memory.Image.Size())
-		}
-	}
-	for bytes > u.config.MemoryBytesMax && !u.closed {
+	for u.bytes > u.config.MemoryBytesMax && !u.closed {
 		var oldest *process
 		for _, p := range u.processes {
 			if p.flight == nil && p.tip != nil && (oldest == nil || p.used < oldest.used) {
@@ -241,7 +261,9 @@ func (u *Unit) evict() {
 		if oldest == nil {
 			return
 		}
-		bytes -= int64(oldest.tip.memory.Image.Size())
+		// It counts no more: the next to be evicted is another.
+		u.bytes -= oldest.bytes
+		oldest.bytes = 0
 		f := newFlight(nowhere)
 		f.evicting = true
 		u.start(oldest, f)

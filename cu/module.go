@@ -14,6 +14,7 @@ type module struct {
 	meta     ao.Module
 	compiled *eval.Module
 	wasm     []byte
+	bytes    int64 // that memories share and Unit.bytes counts; Unit.mu guards it
 }
 
 // loading is a module that somebody gets ready; the others wait for that one only.

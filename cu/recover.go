@@ -19,9 +19,9 @@ import (
 // is signed again. Saved is how many steps that checkpoint covers.
 func (u *Unit) recover(ctx context.Context, loaded *actor, history receipt.History, steps int64) (recovered *tip, saved int64, err error) {
 	id := loaded.meta.ID
-	memory, saved := u.checkpoint(id, steps)
+	memory, saved := u.checkpoint(loaded, steps)
 	if saved == 0 && history.First > 0 {
-		if memory, err = u.base(ctx, id, history); err != nil {
+		if memory, err = u.base(ctx, loaded, history); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -70,7 +70,8 @@ func (u *Unit) stepEntry(process ao.ID, number int64) (*receipt.Entry, error) {
 }
 
 // checkpoint gives a memory and how many steps it is after: none and no memory, if there is no checkpoint to trust.
-func (u *Unit) checkpoint(id ao.ID, stepsMax int64) (memory replay.Memory, steps int64) {
+func (u *Unit) checkpoint(loaded *actor, stepsMax int64) (memory replay.Memory, steps int64) {
+	id := loaded.meta.ID
 	found, err := u.config.Checkpoints.Load(id, stepsMax)
 	if err != nil {
 		if !errors.Is(err, checkpoint.ErrNone) {
@@ -81,7 +82,7 @@ func (u *Unit) checkpoint(id ao.ID, stepsMax int64) (memory replay.Memory, steps
 	if found.Steps == 0 {
 		return replay.MemoryOf(nil), 0 // see base
 	}
-	memory = replay.MemoryOf(found.Memory)
+	memory = loaded.memoryOf(found.Memory)
 	entry, err := u.stepEntry(id, found.Steps-1)
 	if err != nil || memory.Is(entry.Receipt.Version) != entry.Receipt.MemoryAfter {
 		u.config.Logger.Warn("checkpoint does not match its receipt; evaluating from the start", "process", id, "steps", found.Steps, "error", err)

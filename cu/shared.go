@@ -70,7 +70,7 @@ func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 	u.mu.Unlock()
 	if ok && adopted.Nonce < target.nonce && adopted.Module == loaded.module.meta.ID {
 		if found, err := u.config.Checkpoints.Load(id, 0); err == nil && found.Memory.SHA256() == adopted.SHA256 {
-			return tipOf(adopted, found.Memory)
+			return loaded.tipOf(adopted, found.Memory)
 		}
 	}
 	if u.config.Shared == nil {
@@ -96,15 +96,15 @@ func (u *Unit) begin(ctx context.Context, loaded *actor, target place) *tip {
 			continue
 		}
 		u.config.Logger.Info("beginning from a published checkpoint", "process", id, "nonce", about.Nonce, "checkpoint", about.ID, "owner", about.Owner)
-		return tipOf(about, memory)
+		return loaded.tipOf(about, memory)
 	}
 	return start
 }
 
 // tipOf gives the tip that a checkpoint describes.
-func tipOf(about checkpoint.Published, memory *eval.Image) *tip {
+func (a *actor) tipOf(about checkpoint.Published, memory *eval.Image) *tip {
 	return &tip{
-		at: Position{about.Nonce, about.Assignment, about.HashChain}, booted: true, memory: replay.MemoryOf(memory),
+		at: Position{about.Nonce, about.Assignment, about.HashChain}, booted: true, memory: a.memoryOf(memory),
 		time: moment{about.Timestamp, about.BlockHeight}, assigned: cron.Point{Height: about.BlockHeight, Timestamp: about.Timestamp},
 	}
 }
@@ -131,20 +131,21 @@ func (u *Unit) Adopt(about checkpoint.Published, memory []byte) error {
 	defer u.mu.Unlock()
 	u.adopted[about.Process] = about
 	if p := u.processes[about.Process]; p != nil && p.flight == nil {
-		delete(u.processes, about.Process) // it was ready to begin elsewhere
+		u.drop(p) // it was ready to begin elsewhere
 	}
 	return nil
 }
 
 // base gives the memory before the first step of a history that does not begin with the process.
-func (u *Unit) base(ctx context.Context, id ao.ID, history receipt.History) (replay.Memory, error) {
+func (u *Unit) base(ctx context.Context, loaded *actor, history receipt.History) (replay.Memory, error) {
+	id := loaded.meta.ID
 	first, err := u.stepEntry(id, 0)
 	if err != nil {
 		return replay.Memory{}, err
 	}
 	version, want := first.Receipt.Version, first.Receipt.MemoryBefore
 	if found, err := u.config.Checkpoints.Load(id, 0); err == nil {
-		if memory := replay.MemoryOf(found.Memory); memory.Is(version) == want {
+		if memory := loaded.memoryOf(found.Memory); memory.Is(version) == want {
 			return memory, nil
 		}
 	}
@@ -158,7 +159,7 @@ func (u *Unit) base(ctx context.Context, id ao.ID, history receipt.History) (rep
 				continue
 			}
 			if image, err := u.config.Shared.Memory(ctx, about); err == nil {
-				if memory := replay.MemoryOf(image); memory.Is(version) == want {
+				if memory := loaded.memoryOf(image); memory.Is(version) == want {
 					return memory, nil
 				}
 			}

@@ -1,6 +1,7 @@
 package wasmhost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,20 +26,22 @@ func (c *cowMemory) Reallocate(size uint64) []byte {
 // rest of it is set anew before each.
 type warm struct {
 	*instance
+	module  *Module
 	memory  *cowMemory
 	holds   *Image
 	globals []uint64 // what the mutable globals were when the instance was made
+	bytes   int64    // that it counts for in the store
 }
 
 // HandleImage evaluates a message like Handle, on an image in place of Call.Memory, which has to be nil; nil is a cold
 // start. Return.Image is the memory afterwards, in place of Return.Memory. Any earlier image may be handed in again: to
 // go on after an Error, for a dry run, for a fork.
 //
-// On Linux, the cost is that of the pages that the message changes, as long as the module has an instance in store that
-// differs little from the image (Options.InstancesKept). Elsewhere, and for modules whose state is not only in memory and
+// On Linux, the cost is that of the pages that the message changes, as long as the host keeps an instance that differs
+// little from the image (Options.InstanceBytesMax). Elsewhere, and for modules whose state is not only in memory and
 // numeric globals, the memory is copied.
 func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return, error) {
-	if m.kept == 0 || !m.onlyMemory {
+	if m.store.bytesMax == 0 || !m.onlyMemory {
 		return m.handleCopy(ctx, image, c)
 	}
 	if err := checkCall(ctx, c); err != nil {
@@ -58,9 +61,16 @@ func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return,
 	var response []byte
 	failed := e.protect(func() { response = e.run(c, e.warmImage(image)) })
 	r := Return{Response: response, Gas: e.gasUsed(), Reported: e.reported()}
-	if failed != nil {
+	if failed != nil || c.Discard {
+		if failed != nil {
+			w.invokes, w.calls = nil, map[string]*callable{} // they were left in the middle of things
+		}
 		m.give(e, w, w.revert())
-		return Return{Gas: r.Gas, Reported: r.Reported}, failed
+		if failed != nil {
+			return Return{Gas: r.Gas, Reported: r.Reported}, failed
+		}
+		r.Image = image
+		return r, nil
 	}
 	err = w.commit(e.tail())
 	r.Image = w.holds
@@ -74,11 +84,24 @@ func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return,
 func (m *Module) handleCopy(ctx context.Context, image *Image, c Call) (Return, error) {
 	c.Memory = image.Bytes()
 	r, err := m.Handle(ctx, c)
-	if err == nil {
+	switch {
+	case err != nil:
+	case c.Discard:
+		r.Image = image
+	default:
 		linear := len(r.Memory) - m.tailBytes()
-		r.Image, r.Memory = image.next(r.Memory[:linear], r.Memory[linear:]), nil
+		r.Image = m.found(m.successor(image).next(r.Memory[:linear], r.Memory[linear:]))
 	}
+	r.Memory = nil
 	return r, err
+}
+
+// successor gives the image whose pages the image after the given one may share.
+func (m *Module) successor(image *Image) *Image {
+	if image != nil {
+		return image
+	}
+	return m.base.Load().fork()
 }
 
 // errNoCow says that this machine cannot give copy-on-write memories.
@@ -86,7 +109,7 @@ var errNoCow = errors.New("no copy-on-write memory here")
 
 // take finds the instance that holds the image, or else changes or makes one, and sets it up for the evaluation.
 func (m *Module) take(e *evaluation, image *Image) (*warm, error) {
-	w := m.fromStore(image)
+	w := m.store.take(m, image)
 	if w == nil {
 		var err error
 		if w, err = m.newWarm(e, image); err != nil {
@@ -97,8 +120,9 @@ func (m *Module) take(e *evaluation, image *Image) (*warm, error) {
 	e.instance = w.instance
 	e.prepare()
 	if image != w.holds {
-		if err := w.become(e, image); err != nil {
-			return nil, errors.Join(err, w.mod.Close(context.WithoutCancel(e.ctx)))
+		if err := w.become(image); err != nil {
+			w.close(e.ctx)
+			return nil, err
 		}
 	}
 	for i, g := range w.instance.globals {
@@ -107,57 +131,17 @@ func (m *Module) take(e *evaluation, image *Image) (*warm, error) {
 	return w, nil
 }
 
-// fromStore takes an instance out of the store: the one that holds the image, or else one that holds something of the same
-// origin, or else, if the store is full, the one that waited longest. It must be able to become the image; a memory cannot
-// shrink.
-func (m *Module) fromStore(image *Image) *warm {
-	if image == nil {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	found, best := -1, 0
-	for i, w := range m.store {
-		worth := 0
-		switch {
-		case w.holds == image:
-			worth = 3
-		case w.holds.size > image.size:
-		case w.holds.origin == image.origin:
-			worth = 2
-		case len(m.store) == m.kept:
-			worth = 1
-		}
-		if worth > best {
-			found, best = i, worth
-		}
-	}
-	if found < 0 {
-		return nil
-	}
-	w := m.store[found]
-	m.store = append(m.store[:found], m.store[found+1:]...)
-	return w
-}
-
-// give puts an instance back into the store, or closes it if something went wrong with it. The one that waited longest
-// makes room.
+// give puts an instance back into the store, or closes it if something went wrong with it.
 func (m *Module) give(e *evaluation, w *warm, broken error) {
 	w.memory.e = nil
-	drop := w
-	if broken == nil {
-		m.mu.Lock()
-		m.store = append(m.store, w)
-		drop = nil
-		if len(m.store) > m.kept {
-			drop, m.store = m.store[0], m.store[1:]
-		}
-		m.mu.Unlock()
+	if broken != nil {
+		w.close(e.ctx)
+		return
 	}
-	if drop != nil {
-		_ = drop.mod.Close(context.WithoutCancel(e.ctx))
-	}
+	m.store.give(e.ctx, w)
 }
+
+func (w *warm) close(ctx context.Context) { _ = w.mod.Close(context.WithoutCancel(ctx)) }
 
 // newWarm makes an instance. Its memory is that of a cold start; for an image, all of it is still to be written.
 func (m *Module) newWarm(e *evaluation, image *Image) (*warm, error) {
@@ -171,31 +155,39 @@ func (m *Module) newWarm(e *evaluation, image *Image) (*warm, error) {
 		memory.Free()
 		return nil, err
 	}
-	w := &warm{instance: inst, memory: memory}
+	w := &warm{instance: inst, module: m, memory: memory}
 	for _, g := range inst.globals {
 		w.globals = append(w.globals, g.Get())
 	}
-	if image != nil {
-		// What the segments wrote goes: a file full of zeros lies beneath.
-		err = w.drop()
-		w.holds = &Image{size: int(inst.memory.Size())}
+	if image == nil {
+		return w, nil
+	}
+	// What the segments wrote goes: a file full of zeros lies beneath.
+	w.holds = &Image{size: int(inst.memory.Size())}
+	pages, err := memory.written(w.holds.size)
+	if err == nil {
+		err = memory.forget(pages)
+	}
+	if err != nil {
+		w.close(e.ctx)
 	}
 	return w, err
 }
 
 // become writes the image into the memory, as far as it differs from what the memory holds.
-func (w *warm) become(e *evaluation, image *Image) error {
+func (w *warm) become(image *Image) error {
 	if grow := (image.size - int(w.instance.memory.Size())) / pageBytes; grow > 0 {
 		if _, ok := w.instance.memory.Grow(uint32(grow)); !ok {
 			return fmt.Errorf("%w: %d bytes are more than its maximum", ErrBadMemory, image.size)
 		}
 	}
+	w.memory.reach(image.size)
 	var failed error
 	differences(w.holds.root, image.root, treeLevels, 0, func(page int, p *[leafBytes]byte) {
 		if p == nil {
 			p = new([leafBytes]byte)
 		}
-		if err := w.memory.settle(page, p[:]); err != nil {
+		if err := w.memory.put(page, p[:]); err != nil {
 			failed = err
 		}
 	})
@@ -210,17 +202,21 @@ func (w *warm) commit(tail []byte) error {
 	if err != nil {
 		return err
 	}
-	next, origin := edit(w.holds)
+	w.memory.reach(size)
+	from := w.module.successor(w.holds)
+	next := edit(from)
+	if w.holds == nil && from != nil {
+		// The image to share with holds another memory: where this one has zeros, it may have something.
+		from.root.each(treeLevels, 0, func(page int, _ *[leafBytes]byte) { next.change(page, w.memory.page(page)) })
+	}
+	var idle []int
 	for _, page := range pages {
-		content := w.memory.mapped[page*leafBytes : (page+1)*leafBytes]
-		if next.change(page, content) {
-			if err := w.memory.settle(page, content); err != nil {
-				return err
-			}
+		if w.memory.aged(page, next.change(page, w.memory.page(page))) {
+			idle = append(idle, page)
 		}
 	}
-	w.holds = &Image{root: next.root, size: size, tail: tail, origin: origin}
-	return w.memory.forget(pages)
+	w.holds = w.module.found(next.image(size, tail))
+	return w.memory.settle(idle)
 }
 
 // revert undoes what a message did to the memory. It says so if that cannot be done: a memory that grew stays large, and a
@@ -229,17 +225,22 @@ func (w *warm) revert() error {
 	if w.holds == nil || int(w.instance.memory.Size()) != w.holds.size {
 		return errors.New("the memory is not what it was")
 	}
-	w.invokes, w.calls = nil, map[string]*callable{} // they were left in the middle of things
-	return w.drop()
-}
-
-// drop undoes all writes since the last commit.
-func (w *warm) drop() error {
-	pages, err := w.memory.written(int(w.instance.memory.Size()))
+	pages, err := w.memory.written(w.holds.size)
 	if err != nil {
 		return err
 	}
-	return w.memory.forget(pages)
+	zeros := new([leafBytes]byte)
+	for _, page := range pages {
+		was := w.holds.root.at(page)
+		if was == nil {
+			was = zeros
+		}
+		if now := w.memory.page(page); !bytes.Equal(now, was[:]) {
+			copy(now, was[:])
+		}
+		w.memory.aged(page, true)
+	}
+	return nil
 }
 
 // instance is an instance of a module, and what the host looks up in it.

@@ -9,14 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cowMemory is a linear memory whose last settled content lies in an anonymous file, mapped so that writes go to private
-// copies of its pages. The kernel knows which pages have such copies; dropping a copy shows the settled page again.
+// cowMemory is a linear memory over an anonymous file, mapped so that writes go to private copies of its pages. The kernel
+// knows which pages have such copies: no other page can have changed. A copy stays while messages change it now and then,
+// so that they fault no more; what was left alone for a while is settled: written to the file, and its copy dropped.
 type cowMemory struct {
 	e       *evaluation // the one that runs now
 	file    int
 	mapped  []byte // of the largest size; memory that was never touched takes no room
 	pagemap *os.File
+	ages    []uint8 // by page: 0 if it has no private copy that is known of, else 1 + messages that left it alone
+	copies  int     // private copies, as far as known
 }
+
+// idleMax is for how many messages a private copy is kept that they leave alone.
+const idleMax = 16
 
 // newCowMemory reserves a memory of at most bytesMax bytes. It fails where the kernel does not tell written pages.
 func newCowMemory(bytesMax uint64) (*cowMemory, error) {
@@ -51,8 +57,6 @@ func newCowMemory(bytesMax uint64) (*cowMemory, error) {
 	}
 	return c, nil
 }
-
-// Allocate implements experimental.MemoryAllocator. See cow.go.
 
 // Free implements experimental.LinearMemory.
 func (c *cowMemory) Free() {
@@ -98,12 +102,68 @@ func (c *cowMemory) written(size int) ([]int, error) {
 	return out, nil
 }
 
-// settle writes content to the file, for a page.
-func (c *cowMemory) settle(page int, content []byte) error {
+// page gives the content of a page, to read and to write.
+func (c *cowMemory) page(page int) []byte {
+	return c.mapped[page*leafBytes : (page+1)*leafBytes : (page+1)*leafBytes]
+}
+
+// reach makes room to remember pages of a memory of a size.
+func (c *cowMemory) reach(size int) {
+	if more := size/leafBytes - len(c.ages); more > 0 {
+		c.ages = append(c.ages, make([]uint8, more)...)
+	}
+}
+
+// aged notes that a page has a private copy, and whether a message has changed it, and reports whether that copy is to go.
+func (c *cowMemory) aged(page int, changed bool) bool {
+	switch {
+	case c.ages[page] == 0:
+		c.copies++
+		c.ages[page] = 1
+	case changed:
+		c.ages[page] = 1
+	case c.ages[page] <= idleMax:
+		c.ages[page]++
+	}
+	return c.ages[page] > idleMax
+}
+
+// put gives a page other content.
+func (c *cowMemory) put(page int, content []byte) error {
+	if c.ages[page] != 0 {
+		copy(c.page(page), content)
+		return nil
+	}
+	return c.write(page, content)
+}
+
+// write writes content to the file, for a page.
+func (c *cowMemory) write(page int, content []byte) error {
 	if n, err := unix.Pwrite(c.file, content, int64(page)*leafBytes); err != nil || n != len(content) {
 		return fmt.Errorf("write page %d of a memory: %d bytes, %w", page, n, err)
 	}
 	return nil
+}
+
+// settle writes pages to the file, in order, and drops their copies.
+func (c *cowMemory) settle(pages []int) error {
+	for _, page := range pages {
+		if err := c.write(page, c.page(page)); err != nil {
+			return err
+		}
+		c.ages[page] = 0
+	}
+	c.copies -= len(pages)
+	return c.forget(pages)
+}
+
+// bytes is what the memory takes.
+func (c *cowMemory) bytes() int64 {
+	var stat unix.Stat_t
+	if err := unix.Fstat(c.file, &stat); err != nil {
+		return int64(len(c.mapped)) // it is in a bad state: let it go first
+	}
+	return stat.Blocks*512 + int64(c.copies)*leafBytes
 }
 
 // forget drops the private copies of pages, in order: they show what is settled.

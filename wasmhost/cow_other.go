@@ -18,5 +18,10 @@ func newCowMemory(uint64) (*cowMemory, error) {
 func (c *cowMemory) Free() {}
 
 func (c *cowMemory) written(int) ([]int, error) { return nil, nil }
-func (c *cowMemory) settle(int, []byte) error   { return nil }
 func (c *cowMemory) forget([]int) error         { return nil }
+func (c *cowMemory) page(int) []byte            { return nil }
+func (c *cowMemory) reach(int)                  {}
+func (c *cowMemory) aged(int, bool) bool        { return false }
+func (c *cowMemory) put(int, []byte) error      { return nil }
+func (c *cowMemory) settle([]int) error         { return nil }
+func (c *cowMemory) bytes() int64               { return 0 }

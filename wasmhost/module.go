@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -28,10 +28,9 @@ type Module struct {
 	exports  map[string]bool
 	dataEnd  int // where the active data segments end; they overwrite a restored memory below this
 
-	kept       int  // instances to keep for HandleImage
 	onlyMemory bool // an instance can be used again: its state is memory and numeric globals
-	mu         sync.Mutex
-	store      []*warm // the one that waited longest first
+	store      *store
+	base       atomic.Pointer[Image] // that other images share pages with; see Share
 }
 
 // Format is the module's format, as given or detected.
@@ -74,7 +73,10 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
 	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, pagesMax: pagesMax(bin), exports: map[string]bool{},
-		dataEnd: bin.DataEnd(), kept: h.instancesKept, onlyMemory: !bin.ChangesTables()}
+		dataEnd: bin.DataEnd(), store: &h.store, onlyMemory: !bin.ChangesTables()}
+	if len(globals) > globalsMax && !conv.emscripten {
+		return nil, fmt.Errorf("%w: %d mutable globals, limit %d", ErrModule, len(globals), globalsMax)
+	}
 	for _, g := range globals {
 		numeric := g.Type != wasmbin.V128 && g.Type != wasmbin.FuncRef && g.Type != wasmbin.ExternRef
 		switch {
@@ -123,7 +125,10 @@ func pagesMax(bin *wasmbin.Module) uint32 {
 }
 
 // Close releases the module's code. No call of Handle may be running.
-func (m *Module) Close(ctx context.Context) error { return m.runtime.Close(ctx) }
+func (m *Module) Close(ctx context.Context) error {
+	m.store.forget(m)
+	return m.runtime.Close(ctx)
+}
 
 // checkExports makes sure that the module has what the host calls, with the right signatures.
 func (c conventions) checkExports(bin *wasmbin.Module, format Format) error {
@@ -221,6 +226,7 @@ type Call struct {
 	Drive          Drive      // nil: there is none, and no file of it
 	GasMax         uint64     // 0: GasDefault; also for the reference's gas, where the format counts it
 	MemoryBytesMax uint64     // 0: MemoryBytesDefault
+	Discard        bool       // nobody wants the memory afterwards: HandleImage gives back the image that it got
 }
 
 // Return is what came out.

@@ -431,3 +431,18 @@ func TestConcurrent(t *testing.T) {
 		}
 	}
 }
+
+// More globals than a trailer may have are refused, one fewer is not.
+func TestGlobalsMax(t *testing.T) {
+	ctx := context.Background()
+	for _, n := range []int{8000, 8001} {
+		wasm := plain(nil, func(m *Module) {
+			for len(m.Globals) < n {
+				m.Globals = append(m.Globals, Mutable('i', 0))
+			}
+		})
+		if _, err := keepingHost(t, 0).Compile(ctx, wasm, wasmhost.Plain); errors.Is(err, wasmhost.ErrModule) != (n > 8000) {
+			t.Errorf("%d globals: %v", n, err)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	host, err := eval.NewHost(ctx, filepath.Join(defaultDataPath(), "compiled"))
+	host, err := eval.NewHost(ctx, filepath.Join(defaultDataPath(), "compiled"), eval.InstanceBytesDefault)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"verbatim/cu/arweave"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/dataitem"
+	"verbatim/cu/eval"
 	"verbatim/internal/localnet"
 )
 
@@ -40,7 +41,7 @@ func TestSharedCheckpoints(t *testing.T) {
 		}
 		about := about
 		about.Nonce = nonce
-		if _, err := (&shared{client: client, signer: signer}).Publish(ctx, about, memory); err != nil {
+		if _, err := (&shared{client: client, signer: signer}).Publish(ctx, about, eval.ImageOf(memory)); err != nil {
 			t.Fatal(err)
 		}
 		return dataitem.Address(signer.Owner())
@@ -55,8 +56,8 @@ func TestSharedCheckpoints(t *testing.T) {
 		back, err := s.Memory(ctx, item)
 		switch item.Owner {
 		case trusted:
-			if err != nil || !bytes.Equal(back, memory) || item.Nonce != 5 || item.HashChain != about.HashChain {
-				t.Errorf("%+v: %d bytes, %v", item, len(back), err)
+			if err != nil || !bytes.Equal(back.Bytes(), memory) || item.Nonce != 5 || item.HashChain != about.HashChain {
+				t.Errorf("%+v: %d bytes, %v", item, back.Size(), err)
 			}
 			item.Nonce = 6
 			if _, err := s.Memory(ctx, item); err == nil {

@@ -39,6 +39,7 @@ type unitOptions struct {
 	limits      eval.Limits
 	evaluations int
 	memory      int64
+	instances   int64
 	drive       int64
 	serving     servingOptions
 	onToken     func(q eval.Question, e inference.Event)
@@ -50,7 +51,8 @@ func (o *unitOptions) flags(cmd *cobra.Command) {
 	f.Uint64Var(&o.limits.GasMax, "gas-max", 300_000_000_000, "gas that one evaluation may use")
 	f.Uint64Var(&o.limits.MemoryBytesMax, "memory-max", 4<<30-65536, "bytes of memory that one process may have")
 	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
-	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes of memory of idle processes to keep ready")
+	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes for the memories of processes that are kept at hand")
+	f.Int64Var(&o.instances, "instance-memory", eval.InstanceBytesDefault, "bytes for instances of modules that wait for the next message")
 	f.Int64Var(&o.drive, "drive-cache", 16<<30, "bytes of what processes read from Arweave to keep on disk; larger items cannot be read")
 	o.serving.flags(f)
 	deviceFlags(cmd, &o.device)
@@ -63,8 +65,8 @@ func (o *unitOptions) check() error {
 		return errors.New("the folder for data has no name")
 	case o.evaluations < 1 || o.evaluations > evaluationsMax:
 		return fmt.Errorf("%d evaluations at a time: from 1 to %d are possible", o.evaluations, evaluationsMax)
-	case o.memory < 0:
-		return fmt.Errorf("%d bytes for idle processes: it cannot be less than 0", o.memory)
+	case o.memory < 0 || o.instances < 0:
+		return fmt.Errorf("%d bytes for memories and %d for instances: it cannot be less than 0", o.memory, o.instances)
 	case o.drive < 0:
 		return fmt.Errorf("%d bytes for what processes read: it cannot be less than 0", o.drive)
 	case o.serving.busyAfter < 0 || o.serving.behindMax < 0 || o.serving.publishSteps < 0 || o.serving.dryRunQueue < 0 || o.serving.dryRunRate < 0:
@@ -121,7 +123,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	if err != nil {
 		return u, err
 	}
-	host, err := eval.NewHost(ctx, filepath.Join(o.network.data, "compiled"))
+	host, err := eval.NewHost(ctx, filepath.Join(o.network.data, "compiled"), o.instances)
 	if err != nil {
 		return u, err
 	}

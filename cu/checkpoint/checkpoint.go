@@ -22,10 +22,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"verbatim/cu/ao"
+	"verbatim/internal/durable"
 	"verbatim/wasmhost"
 )
 
@@ -89,8 +91,15 @@ func (s *Store) Save(c Checkpoint) error {
 		return err
 	}
 	path := filepath.Join(folder, fileName(c.Steps))
-	if err := s.write(path, c); err != nil {
+	err := durable.Write(path, 0o644, func(to io.Writer) error {
+		_, err := to.Write(header(c))
+		return errors.Join(err, s.compress(to, c.Memory))
+	})
+	if err != nil {
 		return fmt.Errorf("save checkpoint of process %s after step %d: %w", c.Process, c.Steps, err)
+	}
+	if err := removeUnfinished(folder); err != nil {
+		return err
 	}
 	found, err := stepsIn(folder)
 	if err != nil {
@@ -128,6 +137,26 @@ func (s *Store) Load(process ao.ID, stepsMax int64) (Checkpoint, error) {
 	return Checkpoint{}, fmt.Errorf("process %s up to step %d: %w", process, stepsMax, ErrNone)
 }
 
+// removeUnfinished removes what crashes left behind: files that are not whole, and that nobody has written to for a while.
+func removeUnfinished(folder string) error {
+	const while = time.Hour
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), suffix) {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > while {
+			if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func fileName(steps int64) string { return strconv.FormatInt(steps, 10) + suffix }
 
 // stepsIn lists the checkpoints in a folder, in order.
@@ -145,31 +174,6 @@ func stepsIn(folder string) ([]int64, error) {
 	}
 	slices.Sort(found)
 	return found, nil
-}
-
-// write makes the file under another name first: a crash before the rename leaves a file that nobody reads and the next
-// write of these steps replaces.
-func (s *Store) write(path string, c Checkpoint) error {
-	unfinished := path + ".unfinished"
-	file, err := os.Create(unfinished)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(header(c))
-	if err == nil {
-		err = s.compress(file, c.Memory)
-	}
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(unfinished, path); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 func header(c Checkpoint) []byte {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
@@ -113,14 +114,20 @@ func TestDamage(t *testing.T) {
 func TestCrashWhileWriting(t *testing.T) {
 	folder := t.TempDir()
 	store, _ := fill(t, folder, 4)
-	unfinished := filepath.Join(folder, ao.ID{1}.String(), "5.checkpoint.unfinished")
+	unfinished := filepath.Join(folder, ao.ID{1}.String(), "5.checkpoint.part-7")
 	if err := os.WriteFile(unfinished, []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Steps != 4 {
 		t.Errorf("nonce %d, %v", got.Steps, err)
 	}
+	if err := os.Chtimes(unfinished, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	fill(t, folder, 5)
+	if _, err := os.Stat(unfinished); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what the crash left behind is still there: %v", err)
+	}
 	if got, err := store.Load(ao.ID{1}, 9); err != nil || got.Steps != 5 {
 		t.Errorf("after another try: nonce %d, %v", got.Steps, err)
 	}

@@ -343,7 +343,7 @@ func Key() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, ed255
 // Host gives a host that is closed with the test.
 func Host(t testing.TB) *eval.Host {
 	t.Helper()
-	host, err := eval.NewHost(context.Background(), "")
+	host, err := eval.NewHost(context.Background(), "", eval.InstanceBytesDefault)
 	if err != nil {
 		t.Fatal(err)
 	}

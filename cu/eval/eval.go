@@ -23,12 +23,14 @@ import (
 // Host compiles modules. It may be used by several goroutines.
 type Host struct{ host *wasmhost.Host }
 
-// instancesKept is how many instances of a module wait for the next message. One takes the memory of its process once more.
-const instancesKept = 8
+// InstanceBytesDefault is enough for a few hundred processes of common modules.
+const InstanceBytesDefault = 1 << 30
 
-// NewHost gives a host that keeps compiled code in the folder cacheDir, or only in memory if that is "".
-func NewHost(ctx context.Context, cacheDir string) (*Host, error) {
-	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: cacheDir, InstancesKept: instancesKept})
+// NewHost gives a host that keeps compiled code in the folder cacheDir, or only in memory if that is "". Of instances of
+// modules, which wait for the next message of a process and take the memory of that process once more, it keeps those used
+// last, in so many bytes.
+func NewHost(ctx context.Context, cacheDir string, instanceBytesMax int64) (*Host, error) {
+	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: cacheDir, InstanceBytesMax: instanceBytesMax})
 	return &Host{host}, err
 }
 
@@ -101,6 +103,12 @@ type Image = wasmhost.Image
 // ImageOf makes an image of the bytes of a memory; nil of none.
 func ImageOf(memory []byte) *Image { return wasmhost.ImageOf(memory) }
 
+// Share gives an image that is the same and shares with those of other processes of the module what they have in common.
+func (m *Module) Share(image *Image) *Image { return m.compiled.Share(image) }
+
+// SharedBytes is about how much room that takes.
+func (m *Module) SharedBytes() int64 { return m.compiled.SharedBytes() }
+
 // Step is one evaluation to do. Evaluate does not change what it points to.
 type Step struct {
 	Module  *Module
@@ -108,13 +116,14 @@ type Step struct {
 	Message []byte // JSON, first argument of handle
 	Env     []byte // JSON, second argument of handle
 	Limits  Limits
+	DryRun  bool // nobody wants the memory afterwards: the outcome has the step's own
 	NoDrive bool // evaluate as before there was a drive: every module finds it empty
 }
 
 // Outcome is what a step gave.
 type Outcome struct {
 	Result     ao.Result
-	Memory     *Image // for the next step; the step's own memory if Result has an Error
+	Memory     *Image // for the next step; the step's own memory if Result has an Error, and of a dry run
 	Inferences []Inference
 	Reads      []Read
 	Gas        uint64
@@ -128,6 +137,7 @@ func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error
 	defer calls.closeDrive()
 	call := wasmhost.Call{
 		Message: step.Message, Env: step.Env, Inferencer: calls, GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
+		Discard: step.DryRun,
 	}
 	if !step.NoDrive && hasDrive(step.Module.Format, calls.env.Module.Tags) {
 		call.Drive = calls

@@ -22,7 +22,7 @@ var limits = eval.Limits{GasMax: 1_000_000, MemoryBytesMax: 1 << 20}
 func module(t testing.TB) *eval.Module {
 	t.Helper()
 	ctx := context.Background()
-	host, err := eval.NewHost(ctx, "")
+	host, err := eval.NewHost(ctx, "", eval.InstanceBytesDefault)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestLimitsOfReferenceGas(t *testing.T) {
 
 func TestCompileErrors(t *testing.T) {
 	ctx := context.Background()
-	host, err := eval.NewHost(ctx, "")
+	host, err := eval.NewHost(ctx, "", eval.InstanceBytesDefault)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 const (
 	absent        = 1<<32 - 1
 	blobsMax      = 8
-	instancesKept = 4
+	instanceBytes = 1 << 28
 	imagesKept    = 64 // a memory that a test comes back to later than that is copied
 )
 
@@ -39,7 +39,7 @@ func main() {
 }
 
 func serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: os.Getenv("COMPILED"), InstancesKept: instancesKept})
+	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: os.Getenv("COMPILED"), InstanceBytesMax: instanceBytes})
 	if err != nil {
 		return err
 	}

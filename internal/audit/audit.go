@@ -49,7 +49,7 @@ func Verify(ctx context.Context, path string, o Options) (replay.Report, error) 
 	if err != nil {
 		return replay.Report{}, err
 	}
-	host, err := eval.NewHost(ctx, o.Compiled)
+	host, err := eval.NewHost(ctx, o.Compiled, eval.InstanceBytesDefault)
 	if err != nil {
 		return replay.Report{}, err
 	}
