@@ -483,6 +483,15 @@ func TestGateway(t *testing.T) {
 		if answer.StatusCode != 206 || string(said) != "234" || answer.Header.Get("Content-Type") != "text/x" || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: %d %q %v", path, answer.StatusCode, said, answer.Header)
 		}
+		asked.Header.Set("Range", "bytes=0100-10") // what WeaveDrive asks for at the end of 10 bytes
+		if answer, err = http.DefaultClient.Do(asked); err != nil {
+			t.Fatal(err)
+		}
+		said, _ = io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != 200 || string(said) != "0123456789" {
+			t.Errorf("%s: an invalid range: %d %q", path, answer.StatusCode, said)
+		}
 		head, err := http.Head(urls.Gateway + path + id.String())
 		if err != nil || head.ContentLength != 10 {
 			t.Errorf("%s: HEAD %+v, %v", path, head, err)
