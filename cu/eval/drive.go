@@ -19,8 +19,8 @@ const (
 	ReadsMax            = 1024
 	InlineBytesMax      = 4 << 20  // of one answer that goes into the receipt
 	InlineBytesMaxSum   = 16 << 20 // of all of them
-	blockHeightDigits   = 12
-	blockHashBytes      = 64 // base64url
+	blockHashBytes      = 64       // base64url
+	base64URL           = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	extensionWeaveDrive = "WeaveDrive"
 )
 
@@ -133,11 +133,16 @@ func (h *hostCalls) closeDrive() {
 	}
 }
 
-// admission gives the condition on which a name may be read, and whether there can be anything at all.
+// admission gives the condition on which a name may be read, and whether there can be anything at all. Blocks that are later
+// than the message are not there: whoever evaluates it at once and whoever does so next year find the same.
 func (h *hostCalls) admission(name string) (condition *Admission, possible bool) {
 	folder, part, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	if folder == "block" {
-		return nil, isBlock(part)
+		if len(part) == blockHashBytes {
+			return nil, strings.Trim(part, base64URL) == ""
+		}
+		height, err := ao.ParseInt("height", part)
+		return nil, err == nil && height <= heightOf(h.message)
 	}
 	if _, err := ao.ParseID(part); err != nil {
 		return nil, false
@@ -145,19 +150,23 @@ func (h *hostCalls) admission(name string) (condition *Admission, possible bool)
 	if folder == "tx" {
 		return nil, true
 	}
-	return h.env.admission(part, h.message)
+	return h.env.admission(part, heightOf(h.message))
 }
 
-func isBlock(part string) bool {
-	if len(part) == blockHashBytes {
-		return strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+// heightOf gives the block height of a message; -1 if it has none.
+func heightOf(message []byte) int64 {
+	said := struct {
+		Height int64 `json:"Block-Height"`
+	}{-1}
+	if err := json.Unmarshal(message, &said); err != nil {
+		return -1
 	}
-	return part != "" && len(part) <= blockHeightDigits && strings.Trim(part, "0123456789") == ""
+	return said.Height
 }
 
 // admission follows the reference: what the process boots from is always there; everything else needs the extension, a
 // known availability, and someone whose word counts. Of tags that repeat, the last counts, but for Attestor and Extension.
-func (e *environment) admission(id string, message []byte) (condition *Admission, possible bool) {
+func (e *environment) admission(id string, height int64) (condition *Admission, possible bool) {
 	process, module := e.Process.Tags, e.Module.Tags
 	if last(process, "On-Boot") == id {
 		return nil, true
@@ -177,13 +186,10 @@ func (e *environment) admission(id string, message []byte) (condition *Admission
 	}
 	attestors := append([]string{last(process, "Scheduler")}, process.All("Attestor")...)
 	attestors = slices.DeleteFunc(attestors, func(address string) bool { return address == "" })
-	var said struct {
-		Height *int64 `json:"Block-Height"`
-	}
-	if err := json.Unmarshal(message, &said); err != nil || said.Height == nil || len(attestors) == 0 {
+	if height < 0 || len(attestors) == 0 {
 		return nil, false
 	}
-	return &Admission{availability, attestors, *said.Height}, true
+	return &Admission{availability, attestors, height}, true
 }
 
 func last(tags ao.Tags, name string) string {
