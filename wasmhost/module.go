@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync/atomic"
 
@@ -99,7 +100,22 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 
 // build compiles the metered binary in a runtime of its own.
 func (h *Host) build(ctx context.Context, m *Module, bin *wasmbin.Module, imports []hostImport, metered []byte) error {
-	config := wazero.NewRuntimeConfig().WithCompilationCache(h.cache).WithCoreFeatures(api.CoreFeaturesV2)
+	plain := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2)
+	err := m.compile(ctx, plain.WithCompilationCache(h.cache), bin, imports, metered)
+	if errors.As(err, new(*fs.PathError)) {
+		// The disk failed that keeps compiled code. This says nothing about the module.
+		err = m.compile(ctx, plain, bin, imports, metered)
+	}
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.modules = append(h.modules, m)
+	return nil
+}
+
+func (m *Module) compile(ctx context.Context, config wazero.RuntimeConfig, bin *wasmbin.Module, imports []hostImport, metered []byte) error {
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	err := instantiateHost(ctx, m.runtime, bin, imports)
 	if err == nil {
@@ -110,9 +126,6 @@ func (h *Host) build(ctx context.Context, m *Module, bin *wasmbin.Module, import
 	if err != nil {
 		return errors.Join(err, m.runtime.Close(ctx))
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.modules = append(h.modules, m)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -444,5 +446,25 @@ func TestGlobalsMax(t *testing.T) {
 		if _, err := keepingHost(t, 0).Compile(ctx, wasm, wasmhost.Plain); errors.Is(err, wasmhost.ErrModule) != (n > 8000) {
 			t.Errorf("%d globals: %v", n, err)
 		}
+	}
+}
+
+// Where compiled code cannot be kept, modules are compiled all the same.
+func TestCacheThatFails(t *testing.T) {
+	ctx, folder := context.Background(), filepath.Join(t.TempDir(), "compiled")
+	host, err := wasmhost.New(ctx, wasmhost.Options{CacheDir: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close(ctx)
+	if err := errors.Join(os.RemoveAll(folder), os.WriteFile(folder, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := host.Compile(ctx, plain(nil, nil), wasmhost.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := m.Handle(ctx, call("A")); err != nil || string(r.Response) != `{"ok":true}` {
+		t.Errorf("got %q, %v", r.Response, err)
 	}
 }
