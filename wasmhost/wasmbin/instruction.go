@@ -31,9 +31,15 @@ const (
 	opMemoryGrow  = 0x40
 	opI32Const    = 0x41
 	opI64Const    = 0x42
+	opI32Eqz      = 0x45
+	opI32Eq       = 0x46
 	opI32Ne       = 0x47
+	opI32LtS      = 0x48
+	opI32GeU      = 0x4f
 	opI64LtS      = 0x53
 	opI64GtU      = 0x56
+	opI64GeU      = 0x5a
+	opI32And      = 0x71
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
 	opI64And      = 0x83
@@ -43,6 +49,7 @@ const (
 	opI32WrapI64  = 0xa7
 	opI64ExtendS  = 0xac
 	opI64ExtendU  = 0xad
+	opNumericLast = 0xc4
 	opRefFunc     = 0xd2
 	opPrefixMisc  = 0xfc
 	opPrefixSIMD  = 0xfd
@@ -80,7 +87,7 @@ const (
 )
 
 // instruction is one decoded instruction: its bytes are b[start:end]; index is the immediate of call, ref.func and
-// the instructions on locals and globals, value that of i64.const.
+// the instructions on locals and globals, value that of i32.const and i64.const.
 type instruction struct {
 	op, sub    uint32
 	start, end int
@@ -135,7 +142,9 @@ func plainImmediates(r *reader, in *instruction) {
 	case op == opMemorySize || op == opMemoryGrow:
 		zeroByte(r)
 	case op == opI32Const:
+		start := r.pos
 		r.skipSigned(32)
+		in.value = (&reader{b: r.b, pos: start}).signed64()
 	case op == opI64Const:
 		in.value = r.signed64()
 	case op == 0x43:

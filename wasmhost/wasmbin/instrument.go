@@ -38,6 +38,8 @@ type Names struct {
 	// instrumentation would say; see reference.go.
 	Used      string
 	Reference bool
+
+	Running bool // take it that the module's asyncify state stays 0; see running.go
 }
 
 // ExportedGlobal is a mutable global of the original module, exported under a new name.
@@ -67,6 +69,11 @@ func Instrument(m *Module, names Names) ([]byte, []ExportedGlobal, error) {
 		return nil, nil, fmt.Errorf("%w: start section; export _initialize instead", ErrUnsupported)
 	}
 	w := newRewriter(m, names)
+	if names.Running {
+		if w.state, w.running = m.AsyncState(); !w.running {
+			return nil, nil, fmt.Errorf("%w: no state of asyncify that only the host changes", ErrUnsupported)
+		}
+	}
 	exports, globals, err := w.exports(names)
 	if err != nil {
 		return nil, nil, err
@@ -116,6 +123,8 @@ type rewriter struct {
 	added                     []FuncType // types of the blocks around bodies with several results
 	counts, reference         bool       // the global used exists, and is ours to count up
 	usegas                    int        // the function by which the module counts itself, or -1
+	running                   bool       // the global state is always 0
+	state                     uint32
 }
 
 func newRewriter(m *Module, names Names) *rewriter {

@@ -7,11 +7,13 @@ type meter struct {
 	segment []byte        // code of the segment being read, not yet charged for
 	cost    int64         // of that segment
 	check   bool          // the segment begins at a checkpoint
+	calls   bool          // the segment calls a function
 	scratch uint32        // index of the first scratch local of bulk instructions
 	floats  [lanes]uint32 // index of the first scratch local of each lane
 	frame   int64         // what the function takes off the stack counter, 0 for none
 	depth   uint32        // open blocks of the original body
 	lower   *lowering     // of a module with a 64-bit memory
+	masks   masks
 	used    referenceCount
 
 	next  uint32   // index of the next local to add
@@ -57,9 +59,7 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		mt.lower = newLowering(mt)
 	}
 	mt.enter(s, t)
-	for r.err == nil && r.pos < len(body) {
-		mt.instruction(r, next(r))
-	}
+	mt.expression(r)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -73,6 +73,70 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		out = append(out, g...)
 	}
 	return append(out, mt.out...), nil
+}
+
+// expression rewrites the code at r.
+func (m *meter) expression(r *reader) {
+	if m.w.running {
+		for _, s := range fold(r, m.w.state) {
+			m.step(r, s)
+		}
+		return
+	}
+	for r.err == nil && r.pos < len(r.b) {
+		m.instruction(r, next(r))
+	}
+}
+
+// step adds an instruction of which fold knows what becomes of it.
+func (m *meter) step(r *reader, s step) {
+	switch s.fate {
+	case fateDead:
+		return
+	case fateStays:
+		m.instruction(r, s.in)
+		return
+	}
+	if m.w.reference {
+		m.used.add(r, s.in)
+	}
+	m.cost += costOf(s.in)
+	immediates := r.b[s.in.start+1 : s.in.end]
+	switch s.fate {
+	case fateNumber:
+		m.segment = appendI64(append(m.segment, opI32Const), int64(s.number))
+		m.masks.push(masked{nonzero: s.number != 0})
+		if m.lower != nil {
+			m.lower.push(operand{})
+		}
+		return
+	case fateSilent:
+	case fateBlock:
+		m.segment = append(append(m.segment, opBlock), immediates...)
+		m.depth++
+	case fateSeam:
+		m.segment = append(m.segment, opEnd)
+		m.depth--
+	case fateBranch:
+		m.segment = append(append(m.segment, opBr), immediates...)
+		m.flush()
+	}
+	switch s.in.op {
+	case opIf, opElse, opEnd, opBrIf:
+		m.seam()
+	}
+}
+
+// seam is where a branch point was. The code below is charged together with that above, except if that calls a function:
+// the call may never return, and what comes after it is not paid for then.
+func (m *meter) seam() {
+	if m.calls {
+		m.flush()
+	}
+	m.masks.reset()
+	if m.lower != nil {
+		m.lower.forget()
+	}
 }
 
 // locals allots the scratch locals that a survey found need of.
@@ -181,6 +245,9 @@ func (m *meter) instruction(r *reader, in instruction) {
 	if m.lower != nil {
 		m.lower.follow(in, start)
 	}
+	if m.masks.follow(in) {
+		m.segment = settle(m.segment)
+	}
 }
 
 // rewrite adds the code for one instruction; branch points close the segment.
@@ -199,7 +266,11 @@ func (m *meter) rewrite(r *reader, in instruction) {
 		return
 	case opReturn:
 		m.leave(raw)
+	case opCallInd:
+		m.calls = true
+		m.segment = append(m.segment, raw...)
 	case opCall:
+		m.calls = true
 		if m.w.usegas >= 0 && in.index == uint32(m.w.usegas) {
 			m.segment = m.countUsed(m.segment)
 			break
@@ -266,7 +337,7 @@ func (m *meter) flush() {
 		m.out = counter(m.out, m.w.used, opI64Add, constant(due))
 	}
 	m.out = append(m.out, m.segment...)
-	m.segment, m.cost, m.check = m.segment[:0], 0, false
+	m.segment, m.cost, m.check, m.calls = m.segment[:0], 0, false, false
 }
 
 // constant is the code that pushes an i64.

@@ -21,6 +21,95 @@ func RandomWide(seed uint64) Module {
 	return m
 }
 
+// RandomAsync is like RandomWide with what asyncify adds to a module: a global that is always 0 unless the host calls
+// asyncify_start_unwind, and code that asks for it in all kinds of conditions, around calls of the imported host.see and of
+// other functions.
+func RandomAsync(seed uint64) Module {
+	g := &generator{rng: rand.New(rand.NewPCG(seed, 2)), async: true}
+	m := Module{Wide: true, PagesMin: uint32(1 + g.rng.IntN(2)), PagesMax: uint32(3 + g.rng.IntN(2)),
+		Imports: ImportOf("host", "see", "", ""),
+		Globals: []Global{{Letter: 'j', Mutable: true, Init: 8}, {Letter: 'i', Mutable: true}},
+		Data:    []Data{DataAt(uint32(g.rng.IntN(65000)), "active data"), DataAt(65536-5, "ends!")},
+		Passive: [][]byte{[]byte("a passive segment of some length")}}
+	for i := range 4 {
+		g.code, g.budget, g.callable = nil, 80, i
+		g.statements(5 + g.rng.IntN(10))
+		g.expr('j', 3)
+		m.Functions = append(m.Functions, Function{Export: "f" + string(rune('0'+i)), Params: "jj", Results: "j",
+			Locals: randomLocals, Code: g.code})
+	}
+	set := func(state int32) []byte { return Code(I32(state), 0x24, 1) }
+	return m.with(Function{Export: "asyncify_get_state", Results: "i", Code: Code(0x23, 1)},
+		Function{Export: "asyncify_start_unwind", Params: "j", Code: set(1)}, Function{Export: "asyncify_stop_unwind", Code: set(0)},
+		Function{Export: "asyncify_start_rewind", Params: "j", Code: set(2)}, Function{Export: "asyncify_stop_rewind", Code: set(0)})
+}
+
+func (m Module) with(more ...Function) Module {
+	m.Functions = append(m.Functions, more...)
+	return m
+}
+
+// state pushes something about the global of asyncify: mostly known, sometimes mixed with what is not.
+func (g *generator) state(depth int) {
+	switch g.rng.IntN(9) {
+	case 0:
+		g.emit(0x23, 1)
+	case 1, 2:
+		g.emit(0x23, 1, 0x45)
+	case 3, 4:
+		g.emit(0x23, 1, I32(int32(g.rng.IntN(3))), 0x46+g.rng.IntN(2))
+	case 5: // compared with something
+		g.emit(0x23, 1)
+		g.expr('i', depth-1)
+		g.emit(0x46 + g.rng.IntN(10))
+	case 6: // known and something, either way round
+		g.state(depth - 1)
+		g.expr('i', depth-1)
+		if g.oneIn(2) {
+			g.emit(I32(int32(g.rng.IntN(4))), 0x46)
+		}
+		g.emit(0x71 + g.rng.IntN(2))
+	case 7:
+		g.expr('i', depth-1)
+		g.state(depth - 1)
+		g.emit(0x71 + g.rng.IntN(2))
+	default:
+		g.expr('i', depth-1)
+		g.expr('i', depth-1)
+		g.state(depth - 1)
+		g.emit(0x1b)
+	}
+}
+
+// asking is a statement of asyncify's.
+func (g *generator) asking() {
+	switch g.rng.IntN(6) {
+	case 0, 1:
+		g.state(2)
+		g.nested(func() { g.statements(3) }, 0x04)
+	case 2:
+		g.state(2)
+		g.nested(func() {
+			g.statements(2)
+			g.emit(0x05)
+			g.statements(2)
+		}, 0x04)
+	case 3:
+		if g.depth > 0 {
+			g.state(2)
+			g.emit(0x0d, U32(uint32(g.rng.IntN(g.depth))))
+		}
+	case 4:
+		g.emit(0x10, 0) // host.see
+	default:
+		if g.callable > 0 {
+			g.expr('j', 1)
+			g.expr('j', 1)
+			g.emit(0x10, U32(uint32(1+g.rng.IntN(g.callable))), 0x21, g.local('j'))
+		}
+	}
+}
+
 // Locals of a random function after its two parameters; the last counts loop turns.
 const randomLocals = "jjiifdvvi"
 
@@ -36,6 +125,9 @@ type generator struct {
 	code   []byte
 	budget int // statements left
 	depth  int // of blocks
+
+	async    bool // asks for the state of asyncify, which is global 1
+	callable int  // functions that may be called, with async
 }
 
 func (g *generator) emit(parts ...any) { g.code = append(g.code, Code(parts...)...) }
@@ -55,6 +147,10 @@ func (g *generator) statements(n int) {
 }
 
 func (g *generator) statement() {
+	if g.async && g.oneIn(2) {
+		g.asking()
+		return
+	}
 	types := "jifdv"
 	t := types[g.rng.IntN(len(types))]
 	switch g.rng.IntN(16) {
@@ -312,6 +408,10 @@ func (g *generator) expr64(depth int) {
 }
 
 func (g *generator) expr32(depth int) {
+	if g.async && g.oneIn(4) {
+		g.state(depth)
+		return
+	}
 	switch g.rng.IntN(6) {
 	case 0, 1:
 		ops := [][2]int{{0x28, 2}, {0x2c, 0}, {0x2d, 0}, {0x2e, 1}, {0x2f, 1}}

@@ -1,0 +1,133 @@
+package wasmbin_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"verbatim/wasmhost/wasmbin"
+	. "verbatim/wasmhost/wasmtest"
+)
+
+// The goal: a module whose asyncify state is taken to be 0 does the same as the whole module while it is, and its gas is the
+// same at every call of the host and of another function, and at every end without a trap.
+
+// formOf is a module in one of its two forms.
+func formOf(t testing.TB, wasm []byte, running, reference bool) []byte {
+	t.Helper()
+	m, err := wasmbin.Decode(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := names()
+	n.Running = running
+	if reference {
+		n.Used, n.Reference = "used", true
+	}
+	out, _, err := wasmbin.Instrument(m, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// watched is what a call of a random module did.
+type watched struct {
+	result  uint64
+	trapped bool
+	gas     [2]uint64   // own and the reference's, at the end
+	seen    [][2]uint64 // the same at each call of the host
+	memory  []byte
+}
+
+// watch calls all functions of a module.
+func watch(t testing.TB, config wazero.RuntimeConfig, wasm []byte, reference bool) (out []watched) {
+	t.Helper()
+	ctx := context.Background()
+	rt := engine(t, config)
+	var seen [][2]uint64
+	count := func(m api.Module) (gas [2]uint64) {
+		gas[0] = 1<<60 - m.ExportedGlobal("fuel").Get()
+		if reference {
+			gas[1] = m.ExportedGlobal("used").Get()
+		}
+		return gas
+	}
+	see := func(_ context.Context, m api.Module, _ []uint64) { seen = append(seen, count(m)) }
+	if _, err := rt.NewHostModuleBuilder("host").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(see), nil, nil).Export("see").Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := rt.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range 4 {
+		for _, a := range arguments() {
+			refill(ctx, mod, nil)
+			seen = nil
+			results, err := mod.ExportedFunction(fmt.Sprintf("f%d", f)).Call(ctx, uint64(a[0]), uint64(a[1]))
+			w := watched{trapped: err != nil, gas: count(mod), seen: seen}
+			if err == nil {
+				w.result = results[0]
+			} else {
+				w.gas = [2]uint64{}
+				if reference {
+					mod.ExportedGlobal("used").(api.MutableGlobal).Set(0)
+				}
+			}
+			b, _ := mod.Memory().Read(0, mod.Memory().Size())
+			w.memory = bytes.Clone(b)
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func sameWhileRunning(t testing.TB, wasm []byte, reference bool) (traps, calls int) {
+	t.Helper()
+	want, got := watch(t, wazero.NewRuntimeConfig(), formOf(t, wasm, false, reference), reference), watch(t, wazero.NewRuntimeConfig(), formOf(t, wasm, true, reference), reference)
+	for i, w := range want {
+		g := got[i]
+		if g.result != w.result || g.trapped != w.trapped || g.gas != w.gas || !slices.Equal(g.seen, w.seen) || !bytes.Equal(g.memory, w.memory) {
+			t.Fatalf("call %d: got %d, trap %v, gas %v, at calls %v; want %d, trap %v, gas %v, at calls %v; memories equal: %v", i,
+				g.result, g.trapped, g.gas, g.seen, w.result, w.trapped, w.gas, w.seen, bytes.Equal(g.memory, w.memory))
+		}
+		if w.trapped {
+			traps++
+		}
+		calls += len(w.seen)
+	}
+	return traps, calls
+}
+
+func TestRunningFormDoesTheSame(t *testing.T) {
+	traps, calls, shorter := 0, 0, 0
+	const modules = 120
+	for seed := range uint64(modules) {
+		wasm := RandomAsync(seed).Bytes()
+		a, b := sameWhileRunning(t, wasm, false)
+		traps, calls = traps+a, calls+b
+		if len(formOf(t, wasm, true, false)) < len(formOf(t, wasm, false, false)) {
+			shorter++
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d modules, %d shorter while running, %d traps, %d calls of the host", modules, shorter, traps, calls)
+	if traps < modules || calls < modules || shorter < modules/2 {
+		t.Error("the random modules do too little of one kind")
+	}
+}
+
+func FuzzRunning(f *testing.F) {
+	for seed := range uint64(3) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { sameWhileRunning(t, RandomAsync(seed).Bytes(), false) })
+}
