@@ -33,6 +33,11 @@ check "kill -9 in the middle of evaluations" curl -- ./crash.sh
 check "tokens of the Llama 2 and 3 vocabularies as in two JavaScript tokenizers" node -- ./tokenizers/run.sh
 check "ao-loader on Node gives the same results and memory" node -- ./aoloader/run.sh
 check "arweave.js posts transactions and chunks, and reads them back" node -- ./arweave/run.sh
-check "aoconnect spawns, messages, reads" node -- ./aoconnect/run.sh
+check "aoconnect, every call of its legacy and mainnet modes" node -- ./aoconnect/run.sh
+if [ -n "${AOS:-}" ]; then
+  check "the aos command line spawns and evaluates" node -- ./aos/run.sh
+else
+  echo "--- not run: the aos command line (AOS names no checkout of permaweb/aos: e2e/aos/README.md)"
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && { [ "$skipped" = 0 ] || [ "${VERBATIM_E2E_REQUIRE:-0}" != 1 ]; }

@@ -264,13 +264,15 @@ func TestLegacy(t *testing.T) {
 	again.says("nine()", `^9$`)
 	again.leave()
 
-	// crons are sent before what comes after them
-	ticker := n.open(t, append([]string{"ticker", "--module", module, "--cron", "1-second"}, units...)...)
+	// data is evaluated when a process is spawned; crons are sent before what comes after them
+	n.write(t, filepath.Join(n.folder, "boot.lua"), "booted = 5")
+	ticker := n.open(t, append([]string{"ticker", "--module", module, "--cron", "1-second",
+		"--data", "boot.lua", "--tag-name", "On-Boot", "--tag-value", "Data"}, units...)...)
 	ticker.line(`Handlers.add("tick", Handlers.utils.hasMatchingTag("Action", "Cron"), function (m) ticks = (ticks or 0) + 1 end)`)
 	ticker.prompt()
 	time.Sleep(2500 * time.Millisecond)
-	ticker.line("math.min(ticks or 0, 2) * 1000")
-	ticker.expect(`2000\n`)
+	ticker.line("math.min(ticks or 0, 2) * 1000 + booted")
+	ticker.expect(`2005\n`)
 	ticker.line(".exit")
 	ticker.exits(0)
 }
