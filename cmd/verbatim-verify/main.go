@@ -70,6 +70,7 @@ func newCommand(code *int) *cobra.Command {
 	cmd.Flags().StringVar(&o.Mode, "mode", audit.ModeRecompute, "recompute (runs the model) or feed (checks the wasm)")
 	cmd.Flags().StringArrayVar(&o.Models, "model", nil, "the file of a model that transcripts may name; may be repeated")
 	cmd.Flags().StringArrayVar(&o.Checkpoints, "checkpoint", nil, "the file of a memory with which a history begins, plain or gzip; may be repeated")
+	cmd.Flags().StringArrayVar(&o.Items, "item", nil, "the file of a signed data item that a process read; may be repeated")
 	cmd.Flags().IntVar(&device.Threads, "threads", 0, "threads to compute with; 0 is one for each processor")
 	return cmd
 }

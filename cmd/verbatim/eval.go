@@ -95,9 +95,10 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	}
 	defer closeIn()
 	step := eval.Step{Module: module, Env: env, Limits: o.limits}
+	provider := &liveProvider{library: lib, drive: o.network.lateDrive()}
 	return eachLine(in, o.messages, func(line []byte) error {
 		step.Message = line
-		outcome, err := eval.Evaluate(ctx, step, &liveProvider{library: lib})
+		outcome, err := eval.Evaluate(ctx, step, provider)
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 // liveProvider answers the questions of processes with the engines of this machine, and what they open from a drive.
 type liveProvider struct {
 	library *engines.Library
-	drive   *drive.Drive                             // nil: a process that opens something of it cannot be evaluated
+	drive   func() (*drive.Drive, error)
 	onToken func(q eval.Question, e inference.Event) // told of every token; may be nil
 }
 
@@ -47,8 +47,9 @@ func (p *liveProvider) Answer(ctx context.Context, q eval.Question) (*transcript
 
 // Open implements eval.Provider.
 func (p *liveProvider) Open(ctx context.Context, o eval.Opening) (*eval.Content, error) {
-	if p.drive == nil {
-		return nil, fmt.Errorf("there is no drive here to read %s from", o.Name)
+	d, err := p.drive()
+	if err != nil {
+		return nil, err
 	}
-	return p.drive.Open(ctx, o)
+	return d.Open(ctx, o)
 }

@@ -53,7 +53,7 @@ func (o *unitOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.evaluations, "evaluations", 2, "evaluations at a time")
 	f.Int64Var(&o.memory, "idle-memory", 4<<30, "bytes for the memories of processes that are kept at hand")
 	f.Int64Var(&o.instances, "instance-memory", eval.InstanceBytesDefault, "bytes for instances of modules that wait for the next message")
-	f.Int64Var(&o.drive, "drive-cache", 16<<30, "bytes of what processes read from Arweave to keep on disk; larger items cannot be read")
+	f.Int64Var(&o.drive, "drive-cache", driveBytes, "bytes of what processes read from Arweave to keep on disk; larger items cannot be read")
 	o.serving.flags(f)
 	deviceFlags(cmd, &o.device)
 }
@@ -152,7 +152,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	metrics.Register(modelMetrics{u.library})
 	u.cu = cu.New(cu.Config{
 		Scheduler: source, Archive: archive{net.client}, Host: host, Log: u.log,
-		Provider: &liveProvider{u.library, net.drive, o.onToken}, Contents: net.drive.Contents,
+		Provider: &liveProvider{u.library, net.openedDrive, o.onToken}, Contents: net.drive.Contents,
 		Checkpoints: checkpoints, Logger: o.logger, Limits: o.limits, EvaluationsMax: o.evaluations, MemoryBytesMax: o.memory,
 		BehindMax: o.serving.behindMax, DryRunsMax: o.serving.dryRunQueue, Access: access,
 		Shared: keeper, PublishSteps: o.serving.publishSteps,
@@ -173,6 +173,8 @@ type outside struct {
 	drive      *drive.Drive
 }
 
+func (net outside) openedDrive() (*drive.Drive, error) { return net.drive, nil }
+
 func openOutside(o unitOptions) (net outside, err error) {
 	net.client, err = arweave.New(arweave.Options{
 		Gateway: o.network.gateway, Fallbacks: o.serving.gateways, CacheFolder: filepath.Join(o.network.data, "items"),
@@ -180,7 +182,7 @@ func openOutside(o unitOptions) (net outside, err error) {
 	if err != nil {
 		return net, err
 	}
-	if net.drive, err = drive.New(net.client, filepath.Join(o.network.data, "drive"), o.drive); err != nil {
+	if net.drive, err = o.network.openDrive(net.client, "drive", o.drive); err != nil {
 		return net, err
 	}
 	net.schedulers, err = newSchedulers(o.scheduler, net.client)

@@ -17,6 +17,7 @@ type verifyOptions struct {
 	mode    string
 	models  []string
 	bases   []string
+	items   []string
 	asJSON  bool
 }
 
@@ -39,6 +40,7 @@ Exit codes: 0 verified; 1 diverged, and where; 2 not usable: damaged, forged, or
 	cmd.Flags().StringVar(&o.mode, "mode", "recompute", "recompute (runs the model) or feed (checks the wasm)")
 	cmd.Flags().StringArrayVar(&o.models, "model", nil, "a model that transcripts may name: a path or a transaction id; may be repeated")
 	cmd.Flags().StringArrayVar(&o.bases, "checkpoint", nil, "the file of a memory with which a history begins, plain or gzip; may be repeated")
+	cmd.Flags().StringArrayVar(&o.items, "item", nil, "the file of a signed data item that a process read; others are fetched; may be repeated")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 	deviceFlags(cmd, &o.device)
 	o.network.gatewayFlag(cmd)
@@ -51,7 +53,7 @@ func (o *verifyOptions) run(cmd *cobra.Command, path string) error {
 	bar := newProgress("verifying receipts", -1)
 	report, err := audit.Verify(cmd.Context(), path, audit.Options{
 		Mode: o.mode, Library: lib, Models: o.models, Checkpoints: o.bases, Compiled: filepath.Join(o.network.data, "compiled"),
-		Progress: func(*receipt.Receipt) { _ = bar.Add(1) },
+		Items: o.items, Contents: o.network.contents(), Progress: func(*receipt.Receipt) { _ = bar.Add(1) },
 	})
 	_ = bar.Finish()
 	if err != nil {

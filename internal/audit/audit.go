@@ -32,7 +32,10 @@ type Options struct {
 	Compiled string   // folder of compiled modules
 	// Checkpoints are files of memories, plain or in gzip, with which histories may begin.
 	Checkpoints []string
-	Progress    func(*receipt.Receipt)
+	// Items are files of signed data items that processes read. Contents finds others; nil: nobody does.
+	Items    []string
+	Contents replay.Contents
+	Progress func(*receipt.Receipt)
 }
 
 // Verify judges the file at path. The error says that this machine failed.
@@ -56,6 +59,9 @@ func Verify(ctx context.Context, path string, o Options) (replay.Report, error) 
 	defer host.Close(context.WithoutCancel(ctx))
 	options := replay.Options{Host: host, Progress: o.Progress}
 	if options.Checkpoints, err = memories(o.Checkpoints); err != nil {
+		return replay.Report{}, err
+	}
+	if options.Contents, err = contents(o.Items, o.Contents); err != nil {
 		return replay.Report{}, err
 	}
 	if o.Mode == ModeRecompute {
