@@ -68,6 +68,9 @@ func (c *Client) fetchItemFile(ctx context.Context, id ao.ID, to *os.File, bytes
 		if errors.Is(err, dataitem.ErrSignature) {
 			err = fmt.Errorf("%w: %w", ErrForged, err)
 		}
+		if err == nil && dataBytes > bytesMax { // the stream's limit leaves room for the longest header
+			err = fmt.Errorf("%w: %d bytes, limit %d", fetch.ErrTooLarge, dataBytes, bytesMax)
+		}
 		file = File{fetched(item), [sha256.Size]byte(digest.Sum(nil)), dataBytes}
 		return err
 	})

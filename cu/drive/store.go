@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"verbatim/cu/ao"
 	"verbatim/cu/arweave"
@@ -43,8 +45,11 @@ type held struct {
 	checked bool // by this daemon
 }
 
-// fetching is the suffix of files on their way: nothing reads them.
-const fetching = ".fetching"
+// fetching begins the suffix of files on their way: nothing reads them. Other programs may have theirs in the same folder.
+const (
+	fetching    = ".fetching-"
+	fetchingMax = 24 * time.Hour // then whoever fetched it died
+)
 
 func openStore(client *arweave.Client, folder string, bytesMax int64) (*store, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -67,7 +72,7 @@ func openStore(client *arweave.Client, folder string, bytesMax int64) (*store, e
 		raw, errDigest := hex.DecodeString(digest)
 		info, errInfo := entry.Info()
 		if errID != nil || errDigest != nil || errInfo != nil || len(raw) != sha256.Size {
-			if strings.Contains(entry.Name(), fetching) { // left by a crash
+			if errInfo == nil && strings.Contains(entry.Name(), fetching) && time.Since(info.ModTime()) > fetchingMax {
 				_ = os.Remove(path)
 			}
 			continue
@@ -134,7 +139,7 @@ func (s *store) load(ctx context.Context, id ao.ID) error {
 		}
 		s.drop(id, h)
 	}
-	path := filepath.Join(s.folder, id.String()+fetching)
+	path := filepath.Join(s.folder, id.String()+fetching+strconv.Itoa(os.Getpid()))
 	file, err := s.client.FetchFile(ctx, id, path, s.bytesMax)
 	if err != nil {
 		return err
