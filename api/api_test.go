@@ -269,6 +269,8 @@ func TestMetrics(t *testing.T) {
 		`verbatim_cu_tokens_total{kind="message"} 8`, `verbatim_cu_inferences_total{kind="message"} 2`,
 		`verbatim_cu_evaluation_seconds_count{kind="message"} 3`, `verbatim_http_requests_in_flight 1`,
 		`verbatim_http_request_seconds_count{method="GET",route="/result/:messageTxId",status="200"} 2`,
+		"verbatim_cu_processes 1\n", "verbatim_cu_processes_evaluating 0\n", "verbatim_cu_dry_runs 0\n", fmt.Sprintf("verbatim_cu_memory_bytes %v\n", float64(r.Unit.Load().MemoryBytes)),
+		"verbatim_log_receipts 3\n", fmt.Sprintf("verbatim_log_bytes %v\n", float64(r.Unit.Head().Bytes)),
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in\n%s", want, metrics)

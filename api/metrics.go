@@ -62,6 +62,19 @@ func NewMetrics() *Metrics {
 	return m
 }
 
+// watch adds the load of a unit, as it is when somebody asks.
+func (m *Metrics) watch(u *cu.Unit) {
+	gauge := func(name, help string, of func() float64) {
+		m.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, of))
+	}
+	gauge("verbatim_cu_processes", "Processes whose memory is at hand.", func() float64 { return float64(u.Load().Processes) })
+	gauge("verbatim_cu_processes_evaluating", "Processes with evaluations to do.", func() float64 { return float64(u.Load().Evaluating) })
+	gauge("verbatim_cu_dry_runs", "Dry runs under way.", func() float64 { return float64(u.Load().DryRuns) })
+	gauge("verbatim_cu_memory_bytes", "Memories of processes that are at hand.", func() float64 { return float64(u.Load().MemoryBytes) })
+	gauge("verbatim_log_receipts", "Receipts in the log.", func() float64 { return float64(u.Head().Receipts) })
+	gauge("verbatim_log_bytes", "Size of the log.", func() float64 { return float64(u.Head().Bytes) })
+}
+
 // Register adds metrics that others count.
 func (m *Metrics) Register(others ...prometheus.Collector) { m.registry.MustRegister(others...) }
 

@@ -49,6 +49,7 @@ type server struct {
 func New(config Config) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	s := &server{Config: config, dryRuns: rates{count: config.DryRuns, window: config.DryRunWindow, asked: map[string][]time.Time{}}}
+	config.Metrics.watch(config.Unit)
 	engine := gin.New()
 	if !config.BehindProxies {
 		// No address is wrong in an empty list.

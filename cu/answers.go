@@ -73,6 +73,13 @@ func (a *answers) get(ctx context.Context, key answerKey, begin func() (*answeri
 	return result, false, context.Cause(ctx)
 }
 
+// under is how many dry runs are under way.
+func (a *answers) under() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.running)
+}
+
 // put ends a dry run.
 func (a *answers) put(key answerKey, r *answering, result ao.Result, err error) {
 	const overhead = 512

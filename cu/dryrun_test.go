@@ -84,6 +84,9 @@ func TestDryRunEndsWithItsCallers(t *testing.T) {
 			go dryRun(ctx, rig, process, "@i1")
 		}
 		synctest.Wait()
+		if got := rig.Unit.Load(); got.DryRuns != 1 || got.Processes != 1 || got.Evaluating != 0 || got.MemoryBytes == 0 {
+			t.Errorf("%+v, want one dry run on one process whose memory is at hand", got)
+		}
 		if _, _, err := dryRun(background, rig, process, "@i2"); !errors.Is(err, cu.ErrCrowded) {
 			t.Errorf("a second dry run: %v, want %v", err, cu.ErrCrowded)
 		}
