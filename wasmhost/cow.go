@@ -41,12 +41,22 @@ type warm struct {
 // little from the image (Options.InstanceBytesMax). Elsewhere, and for modules whose state is not only in memory and
 // numeric globals, the memory is copied.
 func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return, error) {
-	if m.store.bytesMax == 0 || !m.onlyMemory {
+	if m.pagemap == nil || !m.onlyMemory {
 		return m.handleCopy(ctx, image, c)
 	}
 	if err := checkCall(ctx, c); err != nil {
 		return Return{}, err
 	}
+	if running := m.formFor(ctx, image); running != nil {
+		if r, err := running.handle(ctx, image, c); !needsWhole(err) {
+			return r, err
+		}
+	}
+	return m.handle(ctx, image, c)
+}
+
+// handle is HandleImage with this form of the module.
+func (m *Module) handle(ctx context.Context, image *Image, c Call) (Return, error) {
 	e := newEvaluation(ctx, m, c)
 	if err := e.fits(image); err != nil {
 		return Return{}, err
@@ -73,6 +83,11 @@ func (m *Module) HandleImage(ctx context.Context, image *Image, c Call) (Return,
 		return r, nil
 	}
 	err = w.commit(e.tail())
+	if err == nil && e.async.waited != w.holds.waited {
+		marked := *w.holds
+		marked.waited = e.async.waited
+		w.holds = &marked
+	}
 	r.Image = w.holds
 	if m.give(e, w, err); err != nil {
 		return Return{}, err
@@ -145,7 +160,7 @@ func (w *warm) close(ctx context.Context) { _ = w.mod.Close(context.WithoutCance
 
 // newWarm makes an instance. Its memory is that of a cold start; for an image, all of it is still to be written.
 func (m *Module) newWarm(e *evaluation, image *Image) (*warm, error) {
-	memory, err := newCowMemory(uint64(m.pagesMax) * pageBytes)
+	memory, err := newCowMemory(uint64(m.pagesMax)*pageBytes, m.pagemap)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoCow, err)
 	}

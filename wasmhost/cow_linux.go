@@ -2,6 +2,7 @@ package wasmhost
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -15,30 +16,33 @@ import (
 type cowMemory struct {
 	e       *evaluation // the one that runs now
 	file    int
-	mapped  []byte // of the largest size; memory that was never touched takes no room
-	pagemap *os.File
-	ages    []uint8 // by page: 0 if it has no private copy that is known of, else 1 + messages that left it alone
-	copies  int     // private copies, as far as known
+	mapped  []byte   // of the largest size; memory that was never touched takes no room
+	pagemap *os.File // the host's
+	ages    []uint8  // by page: 0 if it has no private copy that is known of, else 1 + messages that left it alone
+	copies  int      // private copies, as far as known
 }
 
 // idleMax is for how many messages a private copy is kept that they leave alone.
 const idleMax = 16
 
+// openPagemap opens the file in which the kernel tells what pages of this daemon have private copies.
+func openPagemap() (*os.File, error) { return os.Open("/proc/self/pagemap") }
+
 // newCowMemory reserves a memory of at most bytesMax bytes. It fails where the kernel does not tell written pages.
-func newCowMemory(bytesMax uint64) (*cowMemory, error) {
+func newCowMemory(bytesMax uint64, pagemap *os.File) (*cowMemory, error) {
+	if pagemap == nil {
+		return nil, errors.New("no /proc/self/pagemap")
+	}
 	file, err := unix.MemfdCreate("verbatim memory", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make a file for a memory: %w", err)
 	}
-	c := &cowMemory{file: file}
+	c := &cowMemory{file: file, pagemap: pagemap}
 	if err := unix.Ftruncate(file, int64(bytesMax)); err != nil {
 		c.Free()
 		return nil, fmt.Errorf("make a file for a memory of %d bytes: %w", bytesMax, err)
 	}
 	c.mapped, err = unix.Mmap(file, 0, int(bytesMax), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
-	if err == nil {
-		c.pagemap, err = os.Open("/proc/self/pagemap")
-	}
 	if err != nil {
 		c.Free()
 		return nil, fmt.Errorf("map a memory of %d bytes: %w", bytesMax, err)
@@ -63,10 +67,6 @@ func (c *cowMemory) Free() {
 	if c.mapped != nil {
 		_ = unix.Munmap(c.mapped)
 		c.mapped = nil
-	}
-	if c.pagemap != nil {
-		_ = c.pagemap.Close()
-		c.pagemap = nil
 	}
 	if c.file >= 0 {
 		_ = unix.Close(c.file)

@@ -2,7 +2,10 @@
 
 package wasmhost
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // cowMemory exists on Linux only; elsewhere memories are copied.
 type cowMemory struct {
@@ -10,7 +13,9 @@ type cowMemory struct {
 	mapped []byte
 }
 
-func newCowMemory(uint64) (*cowMemory, error) {
+func openPagemap() (*os.File, error) { return nil, nil }
+
+func newCowMemory(uint64, *os.File) (*cowMemory, error) {
 	return nil, errors.New("copy-on-write memories need Linux")
 }
 

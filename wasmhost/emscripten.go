@@ -354,6 +354,7 @@ type asyncify struct {
 	data    uint32
 	answer  int32
 	pending func() int32 // what to do between unwinding and rewinding
+	waited  bool
 }
 
 // sleep is called twice for one file call: unwinding it stores what to do, rewinding it returns the outcome.
@@ -361,6 +362,10 @@ func (e *evaluation) sleep(op func() int32) int32 {
 	a := &e.async
 	switch a.state {
 	case asyncNormal:
+		if e.m.cannotWait {
+			panic(&failure{errWaits})
+		}
+		a.waited = true
 		a.state, a.pending = asyncUnwinding, op
 		a.data = e.callPointer("malloc", uint64(e.m.asyncHeader+asyncStackBytes))
 		stack, width := a.data+e.m.asyncHeader, e.m.pointerBytes()

@@ -15,6 +15,7 @@ package wasmhost
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -28,8 +29,9 @@ type Options struct {
 
 // Host compiles modules. It is safe for concurrent use.
 type Host struct {
-	cache wazero.CompilationCache
-	store store
+	cache   wazero.CompilationCache
+	store   store
+	pagemap *os.File // nil: memories are copied
 
 	mu      sync.Mutex
 	modules []*Module // to close with the host
@@ -38,6 +40,9 @@ type Host struct {
 // New returns a host.
 func New(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{store: store{bytesMax: opts.InstanceBytesMax}}
+	if opts.InstanceBytesMax > 0 {
+		h.pagemap, _ = openPagemap()
+	}
 	if opts.CacheDir == "" {
 		h.cache = wazero.NewCompilationCache()
 		return h, nil
@@ -63,6 +68,9 @@ func (h *Host) Close(ctx context.Context) error {
 	h.modules = nil
 	if err := h.cache.Close(ctx); err != nil && first == nil {
 		first = err
+	}
+	if h.pagemap != nil {
+		_ = h.pagemap.Close()
 	}
 	return first
 }

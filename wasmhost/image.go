@@ -20,6 +20,7 @@ type Image struct {
 	origin *byte // the same for images that come from one another
 	base   *node // root of the image that images of the module share with; nil: it shares with none
 	own    int   // pages that are not the base's
+	waited bool  // the message that left it waited for the host; only a hint
 }
 
 const (

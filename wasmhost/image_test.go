@@ -101,6 +101,49 @@ func TestHandleImageIsHandle(t *testing.T) {
 	}
 }
 
+// The instances of all modules share one budget, and those used last stay.
+func TestInstancesFitTheirBudget(t *testing.T) {
+	ctx := context.Background()
+	const budget = 1 << 20 // three instances
+	host := keepingHost(t, budget)
+	var modules [2]*wasmhost.Module
+	for i := range modules {
+		wasm := append(scribbler(), 0, 2, 1, byte('a'+i)) // a custom section makes them two
+		var err error
+		if modules[i], err = host.Compile(ctx, wasm, wasmhost.Plain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var images [8]*wasmhost.Image
+	var memories [8][]byte
+	for i := range 200 {
+		k := (i*i + i/7) % len(images)
+		m, c := modules[k%2], call(string("ABCDEFG"[i%7]))
+		want, err := m.Handle(ctx, wasmhost.Call{Memory: memories[k], Message: c.Message, Env: c.Env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.HandleImage(ctx, images[k], c)
+		if err != nil || !bytes.Equal(got.Image.Bytes(), want.Memory) {
+			t.Fatalf("message %d, process %d: %v, or another memory", i, k, err)
+		}
+		images[k], memories[k] = got.Image, want.Memory
+		if n, bytes := host.Kept(); bytes > budget || n == 0 || (i > 10 && n < 2) {
+			t.Fatalf("message %d: %d instances of %d bytes are kept, and the budget is %d", i, n, bytes, budget)
+		}
+	}
+	if err := modules[0].Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := host.Kept()
+	if _, err := modules[1].HandleImage(ctx, images[1], call("A")); err != nil {
+		t.Error(err)
+	}
+	if after, _ := host.Kept(); before == 0 || after < before {
+		t.Errorf("%d instances after a module was closed, then %d", before, after)
+	}
+}
+
 // Processes of one module share what their memories have in common, and each counts only what it has of its own.
 func TestOwnBytes(t *testing.T) {
 	ctx := context.Background()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -31,7 +32,11 @@ type Module struct {
 
 	onlyMemory bool // an instance can be used again: its state is memory and numeric globals
 	store      *store
-	base       atomic.Pointer[Image] // that other images share pages with; see Share
+	pagemap    *os.File               // the host's
+	base       *atomic.Pointer[Image] // that other images share pages with; see Share
+
+	running    runningForm
+	cannotWait bool // it is such a form itself
 }
 
 // Format is the module's format, as given or detected.
@@ -74,7 +79,7 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
 	m := &Module{format: format, conventions: conv, pagesMin: bin.Memory.Min, pagesMax: pagesMax(bin), exports: map[string]bool{},
-		dataEnd: bin.DataEnd(), store: &h.store, onlyMemory: !bin.ChangesTables()}
+		dataEnd: bin.DataEnd(), store: &h.store, pagemap: h.pagemap, base: new(atomic.Pointer[Image]), onlyMemory: !bin.ChangesTables()}
 	if len(globals) > globalsMax && !conv.emscripten {
 		return nil, fmt.Errorf("%w: %d mutable globals, limit %d", ErrModule, len(globals), globalsMax)
 	}
@@ -95,6 +100,7 @@ func (h *Host) Compile(ctx context.Context, wasm []byte, format Format) (*Module
 	if err := h.build(ctx, m, bin, imports, metered); err != nil {
 		return nil, err
 	}
+	m.prepareRunning(bin, names)
 	return m, nil
 }
 
@@ -140,6 +146,10 @@ func pagesMax(bin *wasmbin.Module) uint32 {
 // Close releases the module's code. No call of Handle may be running.
 func (m *Module) Close(ctx context.Context) error {
 	m.store.forget(m)
+	m.running.once.Do(func() {})
+	if m.running.module != nil {
+		m.store.forget(m.running.module)
+	}
 	return m.runtime.Close(ctx)
 }
 

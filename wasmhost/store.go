@@ -16,7 +16,7 @@ type store struct {
 }
 
 // instanceBytes is what an instance takes beside its memory: stacks, tables, tables of the engine.
-const instanceBytes = 128 << 10
+const instanceBytes = 256 << 10
 
 // take gives the instance of a module that holds the image, or else one that holds something of the same origin, or else, if
 // the budget is used up, the one that waited longest; nil if there is none. It must be able to become the image: a memory
@@ -83,4 +83,11 @@ func (s *store) forget(m *Module) {
 		}
 		return w.module == m
 	})
+}
+
+// Kept tells how many instances of modules wait for a message, and about how much memory they take.
+func (h *Host) Kept() (instances int, bytes int64) {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	return len(h.store.waiting), h.store.bytes
 }

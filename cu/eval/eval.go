@@ -37,6 +37,9 @@ func NewHost(ctx context.Context, cacheDir string, instanceBytesMax int64) (*Hos
 // Close releases every module of the host. No evaluation may be running.
 func (h *Host) Close(ctx context.Context) error { return h.host.Close(ctx) }
 
+// Kept tells how many instances of modules wait for a message, and about how much memory they take.
+func (h *Host) Kept() (instances int, bytes int64) { return h.host.Kept() }
+
 // ErrModule says that a module cannot be evaluated, today or later: it is not wasm, has no handle, or needs what no host
 // offers.
 var ErrModule = errors.New("the module cannot be evaluated")
@@ -133,7 +136,11 @@ type Outcome struct {
 
 // Evaluate does one step. An error is never an outcome: nothing is known about the process, and trying again may help.
 func Evaluate(ctx context.Context, step Step, provider Provider) (Outcome, error) {
-	calls := &hostCalls{provider: provider, env: parseEnv(step.Env), message: step.Message}
+	env, err := ParseEnv(step.Env)
+	if err != nil {
+		env = new(Env) // which says nothing; the module may make more of it
+	}
+	calls := &hostCalls{provider: provider, env: env, message: step.Message}
 	defer calls.closeDrive()
 	call := wasmhost.Call{
 		Message: step.Message, Env: step.Env, Inferencer: calls, GasMax: step.Limits.GasMax, MemoryBytesMax: step.Limits.MemoryBytesMax,
