@@ -96,6 +96,9 @@ func medians(each []Latency) Latency {
 		of(func(l Latency) float64 { return l.P99MS })}
 }
 
+// instanceBytes is room for the instance of the one process that is measured at a time.
+const instanceBytes = 1 << 30
+
 // evaluationRun collects a plan's measurements.
 type evaluationRun struct {
 	plan   EvaluationPlan
