@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generated ptxas models e2e determinism gpu-kit gpu-check deploy-check clean
+.PHONY: help demo build test check fmt vet tidy cross race fuzz bench bench-kernels oracle generate generated ptxas models e2e soak determinism gpu-kit gpu-check deploy-check clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ models: build ## fetches a real instruct model for the longer tests (98 MB)
 
 e2e: build ## other people's software against ours (needs node, npm; arm64 runs under qemu-user)
 	@e2e/run.sh
+
+soak: build ## 100,000 messages to 100 processes, with kill -9 and a failing network, as undisturbed (hours on a small machine)
+	@e2e/soak/run.sh long
 
 determinism: models ## fifty prompts of a real model at every level, thread count and batch: one digest each
 	$(BIN)/verbatim bench determinism --model $(SMOLLM)

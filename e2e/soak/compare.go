@@ -31,6 +31,9 @@ type final struct {
 func (r *run) finals(ctx context.Context, each func()) (map[ao.ID]final, error) {
 	found := map[ao.ID]final{}
 	for _, p := range r.world.history.processes {
+		if p.numbers[0] >= int(r.world.shown.Load()) {
+			continue // the day ended before it began
+		}
 		var f final
 		var err error
 		if f.memory, f.bytes, err = r.state(ctx, p.id); err == nil {
@@ -107,6 +110,20 @@ func (r *run) compareFinals(got, want map[ao.ID]final) {
 				r.differs("process %s (%s): %s differs from the undisturbed unit's", p.id, p.kind.name, part.name)
 			}
 		}
+	}
+}
+
+// compareAnswers counts what was not answered, or otherwise.
+func (r *run) compareAnswers(seed uint64) {
+	missing := 0
+	for _, number := range sequence(r.world.history.messages, seed)[:r.reached] {
+		m := r.world.history.order[number]
+		if digest := r.got[m.process.id][m.nonce]; digest == ([sha256.Size]byte{}) || digest != r.expected[m.process.id][m.nonce] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		r.differs("%d results are missing or differ", missing)
 	}
 }
 

@@ -97,8 +97,9 @@ func (r *report) print(s *soak, got *logged, failures map[string]int64) error {
 	}
 	fmt.Fprintln(t)
 	row("history", "%s", r.generated)
-	row("undisturbed", "%.0f s, %.0f messages/s; asked to stop: %s", s.calm.took.Seconds(), float64(s.messages)/s.calm.took.Seconds(), r.stopped)
-	row("disturbed", "%.0f s, %.0f messages/s", s.stormy.took.Seconds(), float64(s.messages)/s.stormy.took.Seconds())
+	row("messages asked for", "%d", s.calm.reached)
+	row("undisturbed", "%.0f s, %.0f messages/s; asked to stop: %s", s.calm.took.Seconds(), float64(s.calm.reached)/s.calm.took.Seconds(), r.stopped)
+	row("disturbed", "%.0f s, %.0f messages/s", s.stormy.took.Seconds(), float64(s.calm.reached)/s.stormy.took.Seconds())
 	row("lives", "%d; %d ended by SIGKILL, %d by SIGTERM (the longest took %.2f s)", len(s.stormy.unit.lives), s.chaos.killed, s.chaos.asked, s.chaos.stopMax.Seconds())
 	row("receipts", "%d, log of %s%s", got.receipts, megabytes(got.bytes), counted(got.special))
 	row("requests by clients", "undisturbed %d, disturbed %d", s.calm.asked.Load(), s.stormy.asked.Load())
@@ -113,25 +114,27 @@ func (r *report) print(s *soak, got *logged, failures map[string]int64) error {
 	row("restart to answering", "%s", quantiles(answering))
 	row("restart to first result", "%s", quantiles(first))
 	row("verify", "%s", strings.ReplaceAll(strings.TrimSpace(r.verified), "\n", "; "))
-	for _, u := range [...]*run{s.calm, s.stormy} {
+	for _, u := range [...]*run{s.calm, s.stormy, s.full} {
+		if u == nil {
+			continue
+		}
 		row("log of the "+u.name+" unit", "%s", strings.TrimPrefix(counted(said(u.unit.log.Name())), "; "))
 	}
 	t.Flush()
 	usage("undisturbed unit over time", s.calmSamples)
 	usage("disturbed unit over time", s.stormySamples)
-	wrong := append(s.calm.wrong, s.stormy.wrong...)
-	if len(wrong) == 0 {
+	if len(s.wrong) == 0 {
 		fmt.Println("\nno difference: results, final memories, pages, dry runs and receipts are those of the undisturbed unit")
 		return nil
 	}
-	for i, w := range wrong {
+	for i, w := range s.wrong {
 		if i == 20 {
-			fmt.Printf("... and %d more\n", len(wrong)-i)
+			fmt.Printf("... and %d more\n", len(s.wrong)-i)
 			break
 		}
 		fmt.Println("DIFFERS", w)
 	}
-	return errors.New(fmt.Sprint(len(wrong), " differences"))
+	return errors.New(fmt.Sprint(len(s.wrong), " differences"))
 }
 
 func counted(table map[string]int) (text string) {

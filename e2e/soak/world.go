@@ -100,10 +100,11 @@ func (w *world) rewind() {
 	w.at(begin)
 }
 
-// evening sets the world to the end of its day, when everything is there.
+// evening sets the world to the end of its day, if everything is there.
 func (w *world) evening() {
-	w.shown.Store(int64(w.history.messages))
-	w.at(begin.Add(day))
+	if int(w.shown.Load()) == w.history.messages {
+		w.at(begin.Add(day))
+	}
 }
 
 // latest answers what the last assignment of a process is by now. All other requests go to the scheduler as they are: nobody
