@@ -219,7 +219,7 @@ func (r *fieldReader) quoted() (value, error) {
 
 // decode64 reads base64, padded or not. Clients of ao write bytes in the alphabet of URLs too, which RFC 9651 does not know.
 func decode64(encoded string) ([]byte, error) {
-	return base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(encoded, "=")))
+	return base64.RawStdEncoding.Strict().DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(encoded, "=")))
 }
 
 // append writes a value as RFC 9651 has it: the only way, which is what is signed.
