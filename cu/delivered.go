@@ -2,12 +2,12 @@ package cu
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"sync"
 
 	"verbatim/cu/ao"
+	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
 )
 
@@ -94,20 +94,12 @@ func (d *Delivered) Process(ctx context.Context, id ao.ID) (ao.Process, error) {
 
 // recorded gives a process as the log has it.
 func recorded(entry *receipt.Entry) (ao.Process, error) {
-	var env struct {
-		Process struct {
-			Owner string
-			Tags  ao.Tags
-		}
-	}
-	var message struct {
-		Timestamp   int64
-		BlockHeight int64 `json:"Block-Height"`
-	}
-	if err := json.Unmarshal(entry.Env, &env); err != nil {
+	env, err := eval.ParseEnv(entry.Env)
+	if err != nil {
 		return ao.Process{}, err
 	}
-	if err := json.Unmarshal(entry.Message, &message); err != nil {
+	message, err := eval.ParseMessage(entry.Message)
+	if err != nil {
 		return ao.Process{}, err
 	}
 	process, err := ao.NewProcess(entry.Receipt.Process, env.Process.Owner, env.Process.Tags)

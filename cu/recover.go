@@ -2,7 +2,6 @@ package cu
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"verbatim/cu/ao"
 	"verbatim/cu/checkpoint"
 	"verbatim/cu/cron"
+	"verbatim/cu/eval"
 	"verbatim/cu/receipt"
 	"verbatim/cu/replay"
 )
@@ -129,10 +129,8 @@ func diverged(err error) error {
 
 // position gives the position after the entry of an assignment.
 func position(entry *receipt.Entry) (Position, error) {
-	var message struct {
-		HashChain string `json:"Hash-Chain"`
-	}
-	if err := json.Unmarshal(entry.Message, &message); err != nil {
+	message, err := eval.ParseMessage(entry.Message)
+	if err != nil {
 		return Position{}, err
 	}
 	chain, err := ao.ParseHashChain(message.HashChain)

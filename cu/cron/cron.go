@@ -184,18 +184,18 @@ func (s Schedule) Between(left Point, right int64, blocks []Point) iter.Seq[Even
 	const step = 1000
 	return func(yield func(Event) bool) {
 		within := slices.DeleteFunc(slices.Clone(blocks), func(b Point) bool { return b.Timestamp <= left.Timestamp || b.Timestamp >= right })
-		at, begin := left, seconds(left.Timestamp)
+		at, begin := left, Seconds(left.Timestamp)
 		// Step i is at left.Timestamp + 1000 i: only the steps at which something happens are looked at.
 		for i := int64(0); ; i++ {
 			if len(within) == 0 {
 				i = s.nextDue(i, begin)
 			} else {
-				i = min(s.nextDue(i, begin), max(i, seconds(within[0].Timestamp)-begin))
+				i = min(s.nextDue(i, begin), max(i, Seconds(within[0].Timestamp)-begin))
 			}
 			if i == never || left.Timestamp+i*step >= right {
 				return
 			}
-			if len(within) > 0 && begin+i >= seconds(within[0].Timestamp) {
+			if len(within) > 0 && begin+i >= Seconds(within[0].Timestamp) {
 				at, within = within[0], within[1:]
 				for j, c := range s.blocks {
 					if due(at.Height-s.origin.Height, c.Every) && !yield(Event{eventName(j, c), c.Tags, at}) {
@@ -204,7 +204,7 @@ func (s Schedule) Between(left Point, right int64, blocks []Point) iter.Seq[Even
 				}
 			}
 			for j, c := range s.second {
-				if due(begin+i-seconds(s.origin.Timestamp), c.Every) && !yield(Event{eventName(j, c), c.Tags, Point{at.Height, left.Timestamp + i*step}}) {
+				if due(begin+i-Seconds(s.origin.Timestamp), c.Every) && !yield(Event{eventName(j, c), c.Tags, Point{at.Height, left.Timestamp + i*step}}) {
 					return
 				}
 			}
@@ -221,7 +221,7 @@ func (s Schedule) nextDue(i, second int64) int64 {
 		if c.Every == 0 {
 			continue
 		}
-		distance := second + i - seconds(s.origin.Timestamp)
+		distance := second + i - Seconds(s.origin.Timestamp)
 		wait := -distance % c.Every
 		if wait < 0 {
 			wait += c.Every
@@ -237,8 +237,8 @@ func (s Schedule) nextDue(i, second int64) int64 {
 // due reports whether something falls on this distance from the origin. The origin itself does not count.
 func due(distance, every int64) bool { return every != 0 && distance != 0 && distance%every == 0 }
 
-// seconds rounds down, also before 1970.
-func seconds(milliseconds int64) int64 {
+// Seconds gives the second of a time in milliseconds. It rounds down, also before 1970.
+func Seconds(milliseconds int64) int64 {
 	s := milliseconds / 1000
 	if milliseconds%1000 < 0 {
 		s--

@@ -20,7 +20,7 @@ func slow(s Schedule, left Point, right int64, blocks []Point) (events []string)
 	}
 	at := left
 	for now := left.Timestamp; now < right; now += 1000 {
-		if len(within) > 0 && seconds(now) >= seconds(within[0].Timestamp) {
+		if len(within) > 0 && Seconds(now) >= Seconds(within[0].Timestamp) {
 			at, within = within[0], within[1:]
 			for i, c := range s.blocks {
 				if at.Height != s.origin.Height && c.Every != 0 && (at.Height-s.origin.Height)%c.Every == 0 {
@@ -29,7 +29,7 @@ func slow(s Schedule, left Point, right int64, blocks []Point) (events []string)
 			}
 		}
 		for i, c := range s.second {
-			if distance := seconds(now) - seconds(s.origin.Timestamp); distance != 0 && c.Every != 0 && distance%c.Every == 0 {
+			if distance := Seconds(now) - Seconds(s.origin.Timestamp); distance != 0 && c.Every != 0 && distance%c.Every == 0 {
 				events = append(events, fmt.Sprint(eventName(i, c), Point{at.Height, now}))
 			}
 		}

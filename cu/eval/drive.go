@@ -166,7 +166,7 @@ func heightOf(message []byte) int64 {
 
 // admission follows the reference: what the process boots from is always there; everything else needs the extension, a
 // known availability, and someone whose word counts. Of tags that repeat, the last counts, but for Attestor and Extension.
-func (e *environment) admission(id string, height int64) (condition *Admission, possible bool) {
+func (e *Env) admission(id string, height int64) (condition *Admission, possible bool) {
 	process, module := e.Process.Tags, e.Module.Tags
 	if last(process, "On-Boot") == id {
 		return nil, true

@@ -17,23 +17,40 @@ func NewStep(module *Module, moduleMeta ao.Module, process ao.Process, memory *I
 	}
 }
 
-// environment is what an evaluation knows of its process from the second argument of handle: a replay, which has only that,
-// knows the same.
-type environment struct {
-	Process, Module struct{ Tags ao.Tags }
+// Env is what this repository reads of the second argument of handle. A replay, which has only that, knows the same.
+type Env struct {
+	Process, Module struct {
+		ID    string `json:"Id"`
+		Owner string
+		Tags  ao.Tags
+	}
 }
 
-// parseEnv reads an environment. One that cannot be read says nothing.
-func parseEnv(env []byte) *environment {
-	parsed := new(environment)
-	if err := json.Unmarshal(env, parsed); err != nil {
-		return new(environment)
-	}
-	return parsed
+// ParseEnv reads an environment.
+func ParseEnv(text []byte) (*Env, error) {
+	env := new(Env)
+	err := json.Unmarshal(text, env)
+	return env, err
+}
+
+// Message is what this repository reads of the first argument of handle, when that is all it has of a message.
+type Message struct {
+	ID          string      `json:"Id"`
+	Nonce       json.Number // "": nobody assigned it
+	Timestamp   int64       // milliseconds since 1970
+	BlockHeight int64       `json:"Block-Height"`
+	HashChain   string      `json:"Hash-Chain"`
+}
+
+// ParseMessage reads a message.
+func ParseMessage(text []byte) (Message, error) {
+	var message Message
+	err := json.Unmarshal(text, &message)
+	return message, err
 }
 
 // model gives the model that answers requests which name none.
-func (e *environment) model() string {
+func (e *Env) model() string {
 	if model := e.Process.Tags.Get(ModelTag); model != "" {
 		return model
 	}

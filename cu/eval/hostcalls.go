@@ -53,7 +53,7 @@ type Inference struct {
 // hostCalls is the inferencer and the drive that a module talks to. It belongs to one evaluation.
 type hostCalls struct {
 	provider        Provider
-	env             *environment
+	env             *Env
 	message         []byte
 	made            []Inference
 	transcriptBytes int

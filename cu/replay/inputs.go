@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"verbatim/cu/eval"
@@ -14,22 +13,24 @@ func inputs(entry *receipt.Entry, module *eval.Module) error {
 	if got := receipt.Digest(module.Digest); got != r.ModuleDigest {
 		return diverged(r, WhatModule, r.ModuleDigest.String(), got.String())
 	}
-	var env struct {
-		Process, Module struct{ Id string }
-	}
-	if err := json.Unmarshal(entry.Env, &env); err != nil {
+	env, err := eval.ParseEnv(entry.Env)
+	if err != nil {
 		return diverged(r, WhatEnv, err.Error(), "JSON")
 	}
+	message, err := eval.ParseMessage(entry.Message)
+	if err != nil {
+		return diverged(r, WhatMessage, err.Error(), "JSON")
+	}
 	if r.Cron != "" {
-		if err := cronInput(entry); err != nil {
+		if err := cronInput(entry, env, message); err != nil {
 			return err
 		}
-	} else if err := messageInput(entry); err != nil {
+	} else if err := messageInput(r, message); err != nil {
 		return err
 	}
 	for _, pair := range [...]struct{ what, input, receipt string }{
-		{WhatEnv, "process " + env.Process.Id, "process " + r.Process.String()},
-		{WhatEnv, "module " + env.Module.Id, "module " + r.Module.String()},
+		{WhatEnv, "process " + env.Process.ID, "process " + r.Process.String()},
+		{WhatEnv, "module " + env.Module.ID, "module " + r.Module.String()},
 	} {
 		if pair.input != pair.receipt {
 			return diverged(r, pair.what, pair.receipt, pair.input)
@@ -39,17 +40,9 @@ func inputs(entry *receipt.Entry, module *eval.Module) error {
 }
 
 // messageInput checks that a message is the one that was assigned.
-func messageInput(entry *receipt.Entry) error {
-	r := entry.Receipt
-	var message struct {
-		Id    string
-		Nonce json.Number
-	}
-	if err := json.Unmarshal(entry.Message, &message); err != nil {
-		return diverged(r, WhatMessage, err.Error(), "JSON")
-	}
-	if id := r.Message.String(); message.Id != id {
-		return diverged(r, WhatMessage, "id "+id, "id "+message.Id)
+func messageInput(r *receipt.Receipt, message eval.Message) error {
+	if id := r.Message.String(); message.ID != id {
+		return diverged(r, WhatMessage, "id "+id, "id "+message.ID)
 	}
 	nonce := strconv.FormatInt(r.Nonce, 10)
 	if r.Nonce == receipt.BootNonce {

@@ -1,11 +1,8 @@
 package replay
 
 import (
-	"encoding/json"
 	"fmt"
 
-	"verbatim/cu/ao"
-	"verbatim/cu/cron"
 	"verbatim/cu/receipt"
 )
 
@@ -37,42 +34,6 @@ func Repeat(memory Memory, entry *receipt.Entry, first First) error {
 		return diverged(r, WhatDuplicate, fmt.Sprintf("the message of nonce %d", r.Original), "another message")
 	case r.Result != first.result:
 		return diverged(r, WhatResult, r.Result.String(), first.result.String())
-	}
-	return nil
-}
-
-// cronInput checks that a message is what a process's own tags say that its cron sends.
-func cronInput(entry *receipt.Entry) error {
-	r := entry.Receipt
-	var env struct {
-		Process struct {
-			Owner string
-			Tags  ao.Tags
-		}
-	}
-	var message struct {
-		Timestamp   int64
-		BlockHeight int64 `json:"Block-Height"`
-	}
-	if err := json.Unmarshal(entry.Env, &env); err != nil {
-		return diverged(r, WhatEnv, err.Error(), "JSON")
-	}
-	if err := json.Unmarshal(entry.Message, &message); err != nil {
-		return diverged(r, WhatMessage, err.Error(), "JSON")
-	}
-	crons, err := cron.Parse(env.Process.Tags)
-	if err != nil {
-		return diverged(r, WhatMessage, "cron "+r.Cron, err.Error())
-	}
-	found, ok := cron.NewSchedule(crons, cron.Point{}).Find(r.Cron)
-	if !ok {
-		return diverged(r, WhatMessage, "cron "+r.Cron, "no such cron in the tags of the process")
-	}
-	event := cron.Event{Name: r.Cron, Tags: found.Tags, Point: cron.Point{Height: message.BlockHeight, Timestamp: message.Timestamp}}
-	want := event.Message(ao.Process{ID: r.Process, Owner: env.Process.Owner}).AppendJSON(nil)
-	if string(want) != string(entry.Message) {
-		recorded, got := excerpts(entry.Message, want)
-		return diverged(r, WhatMessage, recorded, got)
 	}
 	return nil
 }

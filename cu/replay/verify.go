@@ -147,6 +147,7 @@ type process struct {
 	memory Memory
 	nonce  int64           // of the next assignment
 	firsts map[int64]First // by nonce, for messages that come again
+	times  times
 }
 
 func (v *verifier) log(ctx context.Context, from io.ReaderAt, size int64) error {
@@ -212,6 +213,9 @@ func (v *verifier) entry(ctx context.Context, entry *receipt.Entry, modules *mod
 	module, err := modules.get(ctx, r.ModuleDigest, r.ModuleFormat)
 	if err != nil {
 		return fmt.Errorf("receipt %d (process %s, nonce %d): %w", r.Sequence, r.Process, r.Nonce, err)
+	}
+	if err := p.times.follow(entry); err != nil {
+		return err
 	}
 	var outcome eval.Outcome
 	if r.Duplicate {
