@@ -100,7 +100,7 @@ func (u *Unit) again(ctx context.Context, loaded *actor, memory replay.Memory, e
 		}
 		return memory, err
 	}
-	provider, err := replay.Feed(entry, u.config.Contents)
+	provider, err := replay.Feed(entry, u.contents)
 	if err != nil {
 		return memory, err
 	}
@@ -116,6 +116,18 @@ func (u *Unit) again(ctx context.Context, loaded *actor, memory replay.Memory, e
 	}
 	u.observe(outcome, Observation{Recovery: true, Cron: entry.Receipt.Cron != "", Duration: time.Since(start)})
 	return after, nil
+}
+
+// contents finds again what a process read.
+func (u *Unit) contents(ctx context.Context, name string) (*eval.Content, error) {
+	if u.config.Contents == nil {
+		return nil, fmt.Errorf("%w: %s", replay.ErrNoContent, name)
+	}
+	content, err := u.config.Contents(ctx, name)
+	if err != nil && ctx.Err() == nil {
+		err = upstream(err)
+	}
+	return content, err
 }
 
 // diverged marks an error that says that the log and this build disagree.

@@ -51,5 +51,9 @@ func (p *liveProvider) Open(ctx context.Context, o eval.Opening) (*eval.Content,
 	if err != nil {
 		return nil, err
 	}
-	return d.Open(ctx, o)
+	content, err := d.Open(ctx, o)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", cu.ErrUpstream, err)
+	}
+	return content, err
 }
