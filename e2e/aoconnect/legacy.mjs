@@ -1,6 +1,7 @@
 // Every call of aoconnect in legacy mode that can work off the public network, on a process of a published aos module.
 //
 //   node --import ./aoconnect/router.mjs aoconnect/legacy.mjs     with GATEWAY_URL MU_URL SU_URL CU_URL MODULE SCHEDULER AUTHORITY
+import Arweave from 'arweave'
 import { connect, createDataItemSigner, createSigner, serializeCron } from '@permaweb/aoconnect'
 import { equal, eventually, finish, newWallet, refused, said, step, want } from './steps.mjs'
 
@@ -101,6 +102,19 @@ await step('assign with exclude', async () => {
   await ao.assign({ process: other, message, exclude: ['Data', 'Anchor'] })
   await ao.result({ process: other, message })
   equal(await look(other, 'return tostring(Inbox[#Inbox].Data)'), 'nil', 'what came')
+})
+
+await step('assign with baseLayer', async () => {
+  const { hostname: host, port, protocol } = new URL(GATEWAY_URL)
+  const arweave = Arweave.init({ host, port, protocol: protocol.slice(0, -1) })
+  const transaction = await arweave.createTransaction({ data: 'from the base layer', target: other }, wallet)
+  for (const [name, value] of [['Data-Protocol', 'ao'], ['Type', 'Message'], ['Action', 'Nothing']]) transaction.addTag(name, value)
+  await arweave.transactions.sign(transaction, wallet)
+  equal((await arweave.transactions.post(transaction)).status, 200, 'the status of the upload')
+  equal(await ao.assign({ process: other, message: transaction.id, baseLayer: true }), transaction.id, 'the id')
+  const result = await ao.result({ process: other, message: transaction.id })
+  want(Array.isArray(result.Messages) && !result.Error, 'a result, not ' + JSON.stringify(result))
+  equal(await look(other, 'return Inbox[#Inbox].Data'), 'from the base layer', 'what came')
 })
 
 await step('signMessage, then sendSignedMessage', async () => {
