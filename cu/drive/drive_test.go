@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -323,5 +324,40 @@ func TestCancelled(t *testing.T) {
 	close(release)
 	if err := <-second; err != nil {
 		t.Errorf("the other: %v", err)
+	}
+}
+
+// Memory use does not grow with what is read.
+func TestLargeItem(t *testing.T) {
+	const size = 48 << 20
+	path := filepath.Join(t.TempDir(), "item")
+	item, err := dataitem.Sign(key(t, 1), dataitem.Draft{Data: make([]byte, size)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, item.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := "/data/" + item.ID().String()
+	item = nil
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) }))
+	defer server.Close()
+	d := driveOn(t, server.URL, t.TempDir(), size)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	content, err := d.Open(t.Context(), eval.Opening{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	part := make([]byte, 1<<10)
+	for at := int64(0); at < size; at += 1 << 20 {
+		if _, err := content.ReadAt(part, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; content.Size() != size || allocated > 4<<20 {
+		t.Errorf("%d bytes, of which %d were allocated", content.Size(), allocated)
 	}
 }

@@ -3,8 +3,10 @@ package drive_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +85,47 @@ func (c *chain) put(signer dataitem.Signer, data string, tags ...string) ao.ID {
 		c.t.Fatalf("upload: %s", answer.Status)
 	}
 	return item.ID()
+}
+
+// putTransaction posts a transaction of the base layer: one of those that arweave.js signed, with so many bytes of data.
+func (c *chain) putTransaction(dataBytes int) ao.ID {
+	c.t.Helper()
+	raw, err := os.ReadFile("../dataitem/testdata/transactions.json")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var vectors []struct {
+		Bytes       int
+		Transaction map[string]any
+	}
+	if err := json.Unmarshal(raw, &vectors); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, vector := range vectors {
+		if vector.Bytes != dataBytes {
+			continue
+		}
+		data := make([]byte, dataBytes)
+		for i := range data {
+			data[i] = byte(i*31 + i>>8)
+		}
+		vector.Transaction["data"] = base64.RawURLEncoding.EncodeToString(data)
+		answer, err := http.Post(c.url+"/tx", "application/json", bytes.NewReader(encode(c.t, vector.Transaction)))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if said, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
+			c.t.Fatalf("post a transaction: %s: %s", answer.Status, said)
+		}
+		id, err := ao.ParseID(vector.Transaction["id"].(string))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return id
+	}
+	c.t.Fatalf("no transaction of %d bytes", dataBytes)
+	return ao.ID{}
 }
 
 // height is that of the newest block.
@@ -304,7 +347,8 @@ func TestAgainstReference(t *testing.T) {
 	binary := c.put(stranger, strings.Repeat("\x00\x01\xfe\xff", 30_000))
 	available := c.put(stranger, "available", "Größe", "groß \"und\" \\ \u2028 <&>")
 	boot := c.put(stranger, "Booted = 'from ' .. ao.id")
-	for _, id := range []ao.ID{text, binary} {
+	base := c.putTransaction(256<<10 + 1)
+	for _, id := range []ao.ID{text, binary, base} {
 		c.put(scheduler, "", "Data-Protocol", "ao", "Type", "Attestation", "Message", id.String())
 	}
 	c.put(attestor, "", "Data-Protocol", "WeaveDrive", "Type", "Available", "ID", available.String())
@@ -325,6 +369,8 @@ func TestAgainstReference(t *testing.T) {
 		lua(height, fmt.Sprintf("local t = {} for i = 1, 3 do local f = io.open('/data/%s') t[i] = f:read(i * 5) f:close() end return table.concat(t, '|') .. os.clock()", text)),
 		lua(height, fmt.Sprintf(whole, "/data/"+available.String())),
 		lua(height, fmt.Sprintf(whole, "/tx/"+available.String())),
+		lua(height, fmt.Sprintf(whole, "/tx/"+base.String())),
+		lua(height, fmt.Sprintf("local f = io.open('/data/%s') local n = f:seek('end') f:seek('set', 0) local s = f:read(n) f:close() local sum = 0 for i = 1, #s do sum = (sum * 31 + s:byte(i)) %% 2147483647 end return n .. ' ' .. sum", base)),
 		lua(height, fmt.Sprintf(whole+" .. os.clock()", fmt.Sprintf("/block/%d", height-1))),
 		lua(height, fmt.Sprintf("local t = {} for i, id in ipairs{'%s', '%s', '%[1]s'} do local f = io.open('/tx/' .. id) t[i] = f:seek('end') f:close() end return table.concat(t, '|') .. os.clock()", text, binary)),
 		lua(height, "return tostring(io.open('/headers/1')) .. tostring(io.open('/nothing/1')) .. tostring(io.open('data/1')) .. tostring(io.open('')) .. os.clock()"),
