@@ -143,9 +143,7 @@ func (c *Client) Fetch(ctx context.Context, id ao.ID) (Fetched, error) {
 	if err := item.Verify(); err != nil {
 		return Fetched{}, fmt.Errorf("fetch %s: %w: %w", id, ErrForged, err)
 	}
-	if err := c.cache.save(id, raw); err != nil {
-		return Fetched{}, err
-	}
+	c.cache.save(id, raw)
 	return fetched(item), nil
 }
 
@@ -162,9 +160,7 @@ func (c *Client) assemble(ctx context.Context, id ao.ID) (Fetched, error) {
 	for _, item := range entry.candidates() {
 		item.Data = data
 		if item.ID() == id && item.Verify() == nil {
-			if err := c.cache.save(id, item.Bytes()); err != nil {
-				return Fetched{}, err
-			}
+			c.cache.save(id, item.Bytes())
 			return fetched(item), nil
 		}
 	}

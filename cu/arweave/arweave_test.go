@@ -233,6 +233,11 @@ func TestCache(t *testing.T) {
 			t.Errorf("%s: a damaged file is served", name)
 		}
 	}
+	// What cannot be kept is still answered.
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	fetch()
 }
 
 func TestLocate(t *testing.T) {

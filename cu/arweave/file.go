@@ -193,17 +193,13 @@ func (c cache) load(id ao.ID) *dataitem.Item {
 	return item
 }
 
-// save writes a verified item.
-func (c cache) save(id ao.ID, raw []byte) error {
+// save writes a verified item. One that cannot be kept, because the disk is full for instance, is fetched again.
+func (c cache) save(id ao.ID, raw []byte) {
 	if c.folder == "" {
-		return nil
+		return
 	}
-	err := durable.Write(filepath.Join(c.folder, id.String()), 0o644, func(w io.Writer) error {
+	_ = durable.Write(filepath.Join(c.folder, id.String()), 0o644, func(w io.Writer) error {
 		_, err := w.Write(raw)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("cache %s: %w", id, err)
-	}
-	return nil
 }
