@@ -190,5 +190,5 @@ func (r *run) do(request *http.Request) ([]byte, error) {
 	case http.StatusNotFound, http.StatusBadRequest, http.StatusUnprocessableEntity:
 		r.differs("GET %s: status %d: %.300s", request.URL.Path, response.StatusCode, body)
 	}
-	return nil, fmt.Errorf("status %d: %.300s", response.StatusCode, body)
+	return nil, fmt.Errorf("status %d: %.2000s", response.StatusCode, body)
 }
