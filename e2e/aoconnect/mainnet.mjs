@@ -76,7 +76,7 @@ await step('paths into a result', async () => {
 
 await step('an HTTP message is not scheduled', async () => {
   const answer = await ao.request({ path: `/${pid}~process@1.0/push`, method: 'POST', target: pid, Action: 'Eval' })
-  equal(answer.status, 415)
+  equal(answer.status, 422)
 })
 await step('a signature that is wrong is refused', async () => {
   let sentHeaders

@@ -158,7 +158,7 @@ func TestRecorded(t *testing.T) {
 		{200, `{"process":"` + known.Process + `","slot":1,"results":{"raw":` + result(messageID(1)) + `}}`},
 		{400, "Content-Digest"},
 		{200, `{"address":"` + known.Address + `"}`},
-		{415, "sign with signing-format ans104"},
+		{422, "sign with signing-format ans104"},
 	}
 	if len(wanted) != len(known.Requests) {
 		t.Fatalf("%d requests were recorded, want %d", len(known.Requests), len(wanted))
@@ -302,8 +302,9 @@ func TestPush(t *testing.T) {
 	process := ao.MustParseID(known.Process)
 	message := dataitem.Draft{Target: process, Data: []byte("x"), Tags: ao.Tags{{Name: "Type", Value: "Message"}}}
 	status, said, item := push(t, n, "/push", message)
-	if want := fmt.Sprintf(`{"process":"%s","slot":3,"id":"%s","raw":{`, process, item.ID()); status != 200 || !strings.HasPrefix(said, want) {
-		t.Errorf("to its target: %d %s, want %s", status, said, want)
+	if want := fmt.Sprintf(`{"process":"%s","slot":3,"id":"%s","raw":{`, process, item.ID()); status != 200 || !strings.HasPrefix(said, want) ||
+		!strings.Contains(said, `,"results":{"raw":{"Messages":`) {
+		t.Errorf("to its target: %d %s, want %s and the results", status, said, want)
 	}
 	for slot, path := range map[int]string{4: "/" + known.Process + "~process@1.0/schedule", 5: "/~scheduler@1.0/schedule"} {
 		u.schedule[known.Process] = u.schedule[known.Process][:slot]
@@ -347,8 +348,8 @@ func TestDryRun(t *testing.T) {
 	want := fmt.Sprintf(`{"Id":"%s","Owner":"%s","Target":"%s","Data":"some data","Tags":[{"name":"Type","value":"Message"},`+
 		`{"name":"Action","value":"Info"},{"name":"Data-Protocol","value":"ao"},{"name":"Variant","value":"ao.N.1"}],"Anchor":"0"}`,
 		item.ID(), item.Address(), known.Process)
-	if status != 200 || !strings.Contains(said, want) {
-		t.Errorf("got %d %s, want %s", status, said, want)
+	if status != 200 || strings.Count(said, want) != 2 || !strings.Contains(said, `"results":{"raw":`) {
+		t.Errorf("got %d %s, want %s in both places", status, said, want)
 	}
 	forged := append([]byte{}, item.Bytes()...)
 	forged[len(forged)-1] ^= 1

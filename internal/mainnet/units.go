@@ -136,7 +136,7 @@ func (n *Node) push(r *http.Request, process ao.ID, given message, wait bool) (a
 	case r.Method != http.MethodPost:
 		return answer{}, refuse(http.StatusMethodNotAllowed, "messages are pushed with POST, not %s", r.Method)
 	case item == nil && given.http:
-		return answer{}, refuse(http.StatusUnsupportedMediaType,
+		return answer{}, refuse(http.StatusUnprocessableEntity, // clients of before 0.0.93 try again with an item then
 			"the schedulers of this network take ANS-104 items: sign with signing-format ans104 instead of httpsig")
 	case item == nil:
 		return answer{}, refuse(http.StatusBadRequest, "what is pushed must be signed: an ANS-104 item with Content-Type application/ans104")
@@ -172,27 +172,34 @@ func (n *Node) push(r *http.Request, process ao.ID, given message, wait bool) (a
 		// The message is scheduled, so the push is good whatever comes of it: who asks for the result hears of a failure.
 		if done.Raw, err = n.result(ctx, process, item.ID()); err != nil {
 			done.Failure = err.Error()
+		} else {
+			done.Results = &results{done.Raw}
 		}
 	}
 	return answer{value: done, id: done.ID}, nil
 }
 
-// pushed is the answer to a push. Raw is the result, if it was waited for.
+// results has what a unit answered. Where it is looked for depends on the version of aoconnect: 0.0.93 wants it under
+// "results" and "raw", 0.0.98 under "raw" alone, so the answers to pushes and dry runs have it in both places.
+type results struct {
+	Raw json.RawMessage `json:"raw"`
+}
+
+// pushed is the answer to a push, with the result if it was waited for.
 type pushed struct {
 	Process string          `json:"process"`
 	Slot    int64           `json:"slot"`
 	ID      string          `json:"id"`
 	Raw     json.RawMessage `json:"raw,omitempty"`
+	Results *results        `json:"results,omitempty"`
 	Failure string          `json:"compute-failure,omitempty"`
 }
 
 // computed is what a process is at a slot, as far as it is shown.
 type computed struct {
-	Process string `json:"process"`
-	Slot    int64  `json:"slot"`
-	Results struct {
-		Raw json.RawMessage `json:"raw"`
-	} `json:"results"`
+	Process string  `json:"process"`
+	Slot    int64   `json:"slot"`
+	Results results `json:"results"`
 }
 
 // compute resolves {process}/compute and {process}/now and what follows them.
@@ -317,5 +324,9 @@ func (n *Node) dryRun(ctx context.Context, process ao.ID, parameters string, giv
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{value: map[string]any{"process": process, "raw": json.RawMessage(raw)}}, nil
+	return answer{value: struct {
+		Process ao.ID           `json:"process"`
+		Raw     json.RawMessage `json:"raw"`
+		Results results         `json:"results"`
+	}{process, raw, results{raw}}}, nil
 }
