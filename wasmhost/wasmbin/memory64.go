@@ -14,6 +14,11 @@ import (
 // address of a local is kept in a second local, its shadow, and used again by later accesses of the same straight-line code:
 // compiled code reads and writes several fields behind one pointer, and the engine then merges their bounds checks too.
 //
+// In a running form (see running.go), whose traps need not be where they are in the original, the upper half is left out of
+// the address at once and looked at later: the upper halves of all addresses are collected in a local, and where the
+// function calls another or ends, it traps if any was not 0. That takes the check off the way from one pointer to the next.
+// What was read and written at wrong addresses until then is undone with all else.
+//
 // A memory grows to 4 GiB less one page and no further, whatever its own maximum says: memory.grow answers -1, as it
 // may at any time.
 
@@ -49,6 +54,8 @@ type lowering struct {
 	current  map[uint32]bool   // locals whose shadow holds their checked value at this point
 	spills   map[ValueType]uint32
 	address  uint32 // one more than the local that holds an address while it is checked
+	upper    uint32 // one more than the local that collects the upper halves of addresses, where checks wait
+	unseen   bool   // something may have been collected since the last look
 }
 
 func newLowering(m *meter) *lowering {
@@ -74,6 +81,20 @@ func (l *lowering) forget() { l.operands = l.operands[:0] }
 func (l *lowering) join() {
 	l.forget()
 	clear(l.current)
+	l.unseen = true
+}
+
+// collect lets the checks of addresses wait.
+func (l *lowering) collect() { l.upper = l.m.addLocal(I64) + 1 }
+
+// look traps if one of the addresses collected was beyond 32 bits.
+func (l *lowering) look(out []byte) []byte {
+	if l == nil || l.upper == 0 || !l.unseen {
+		return out
+	}
+	l.unseen = false
+	out = append(appendU32(append(out, opLocalGet), l.upper-1), opI64Const, 32, opI64ShrU, opI32WrapI64)
+	return append(out, opIf, blockTypeVoid, opUnreachable, opEnd)
 }
 
 // assigned is a write to a local.
@@ -181,8 +202,9 @@ func (l *lowering) emit(op byte, index uint32) {
 	l.m.segment = appendU32(append(l.m.segment, op), index)
 }
 
-// check replaces the i64 on top of the operand stack, of which o is known, by its checked low half.
-func (l *lowering) check(o operand) {
+// check replaces the i64 on top of the operand stack, of which o is known, by its checked low half. With later, the check
+// may wait.
+func (l *lowering) check(o operand, later bool) {
 	s := &l.m.segment
 	if o.kind == operandSmall {
 		*s = append(*s, opI32WrapI64)
@@ -209,11 +231,21 @@ func (l *lowering) check(o operand) {
 		l.emit(opLocalGet, l.shadows[o.index])
 		return
 	}
-	*s = append(*s, opI32Const, 0x7f) // -1
-	l.emit(opLocalGet, source)
-	*s = append(*s, opI32WrapI64)
-	l.emit(opLocalGet, source)
-	*s = append(appendI64(append(*s, opI64Const), math.MaxUint32), opI64GtU, opSelect)
+	if later && l.upper > 0 {
+		l.emit(opLocalGet, l.upper-1)
+		l.emit(opLocalGet, source)
+		*s = append(*s, opI64Or)
+		l.emit(opLocalSet, l.upper-1)
+		l.emit(opLocalGet, source)
+		*s = append(*s, opI32WrapI64)
+		l.unseen = true
+	} else {
+		*s = append(*s, opI32Const, 0x7f) // -1
+		l.emit(opLocalGet, source)
+		*s = append(*s, opI32WrapI64)
+		l.emit(opLocalGet, source)
+		*s = append(appendI64(append(*s, opI64Const), math.MaxUint32), opI64GtU, opSelect)
+	}
 	if o.kind == operandLocal {
 		l.keep(o.index)
 	}
@@ -266,7 +298,7 @@ func (l *lowering) touch(in instruction, a access) {
 		l.pop()
 		l.emit(opLocalSet, l.spill(a.stored))
 	}
-	l.check(l.pop())
+	l.check(l.pop(), true)
 	s := &l.m.segment
 	offset := in.offset
 	if offset > math.MaxUint32 { // out of bounds, whatever the address
@@ -296,19 +328,19 @@ func (l *lowering) rangeOf(sub uint32) {
 		l.emit(opLocalSet, l.spill(I32))
 		offset := l.m.scratch + scratchAnswer
 		l.emit(opLocalSet, offset)
-		l.check(operand{})
+		l.check(operand{}, false)
 		l.emit(opLocalGet, offset)
 		l.emit(opLocalGet, l.spill(I32))
 		return
 	}
 	length, middle := l.m.scratch+scratchAnswer, l.spill(I32)
-	l.check(operand{})
+	l.check(operand{}, false)
 	l.emit(opLocalSet, length)
 	if sub == miscMemoryCopy {
-		l.check(operand{})
+		l.check(operand{}, false)
 	}
 	l.emit(opLocalSet, middle)
-	l.check(operand{})
+	l.check(operand{}, false)
 	l.emit(opLocalGet, middle)
 	l.emit(opLocalGet, length)
 }

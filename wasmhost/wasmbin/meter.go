@@ -11,6 +11,7 @@ type meter struct {
 	scratch uint32        // index of the first scratch local of bulk instructions
 	floats  [lanes]uint32 // index of the first scratch local of each lane
 	frame   int64         // what the function takes off the stack counter, 0 for none
+	wrapped bool          // the body is a block, after which something is done
 	depth   uint32        // open blocks of the original body
 	lower   *lowering     // of a module with a 64-bit memory
 	masks   masks
@@ -24,6 +25,7 @@ type meter struct {
 type shape struct {
 	cost, instructions int64
 	calls, loop, simd  bool
+	touches            bool        // reads or writes a memory with 64-bit addresses
 	bulk               bool        // has instructions that need the scratch locals of bulk
 	floats             [lanes]bool // has float instructions of the lane
 }
@@ -57,6 +59,9 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	mt.locals(s)
 	if r.wide {
 		mt.lower = newLowering(mt)
+		if w.running && s.touches {
+			mt.lower.collect()
+		}
 	}
 	mt.enter(s, t)
 	mt.expression(r)
@@ -64,8 +69,11 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 		return nil, r.err
 	}
 	mt.flush()
+	mt.out = mt.lower.look(mt.out)
 	if mt.frame > 0 {
 		mt.out = counter(mt.out, w.stack, opI64Add, constant(mt.frame))
+	}
+	if mt.wrapped {
 		mt.out = append(mt.out, opEnd)
 	}
 	out := append(appendU32(nil, uint32(groups.n+len(mt.added))), declarations...)
@@ -162,18 +170,21 @@ func (m *meter) addLocal(t ValueType) uint32 {
 	return m.next - 1
 }
 
-// enter begins the function: with a frame, the counter goes down, both counters are looked at in one comparison (the
-// sign of fuel|stack), and the body becomes a block.
+// enter begins the function: with a frame, the counter goes down, and both counters are looked at in one comparison (the
+// sign of fuel|stack). Where something is to be done at the end, the body becomes a block.
 func (m *meter) enter(s shape, t FuncType) {
 	m.check = s.calls || s.loop || s.cost > leafCostMax
-	if m.frame == 0 {
+	m.wrapped = m.frame > 0 || m.lower != nil && m.lower.upper > 0
+	if m.frame > 0 {
+		m.check = false
+		m.out = counter(m.out, m.w.stack, opI64Sub, constant(m.frame))
+		m.out = appendU32(append(m.out, opGlobalGet), m.w.fuel)
+		m.out = appendU32(append(m.out, opGlobalGet), m.w.stack)
+		m.out = m.refillIfNegative(append(m.out, opI64Or))
+	}
+	if !m.wrapped {
 		return
 	}
-	m.check = false
-	m.out = counter(m.out, m.w.stack, opI64Sub, constant(m.frame))
-	m.out = appendU32(append(m.out, opGlobalGet), m.w.fuel)
-	m.out = appendU32(append(m.out, opGlobalGet), m.w.stack)
-	m.out = m.refillIfNegative(append(m.out, opI64Or))
 	m.out = append(append(m.out, opBlock), m.w.blockType(t.Results)...)
 }
 
@@ -203,6 +214,7 @@ func survey(r *reader) shape {
 		s.cost += costOf(in)
 		s.instructions++
 		if _, touches := accessOf(in); touches && r.wide {
+			s.touches = true
 			s.instructions += accessInstructions - 1
 		}
 		switch in.op {
@@ -267,10 +279,10 @@ func (m *meter) rewrite(r *reader, in instruction) {
 	case opReturn:
 		m.leave(raw)
 	case opCallInd:
-		m.calls = true
+		m.beforeCall()
 		m.segment = append(m.segment, raw...)
 	case opCall:
-		m.calls = true
+		m.beforeCall()
 		if m.w.usegas >= 0 && in.index == uint32(m.w.usegas) {
 			m.segment = m.countUsed(m.segment)
 			break
@@ -301,6 +313,12 @@ func (m *meter) rewrite(r *reader, in instruction) {
 	}
 }
 
+// beforeCall notes that the segment calls a function, which may never return.
+func (m *meter) beforeCall() {
+	m.calls = true
+	m.segment = m.lower.look(m.segment)
+}
+
 // plain copies an instruction, with its NaN made exact.
 func (m *meter) plain(raw []byte, in instruction) {
 	if l, unary := floatOp(in); l != laneNone {
@@ -316,9 +334,9 @@ func (m *meter) plain(raw []byte, in instruction) {
 	m.segment = append(m.segment, raw...)
 }
 
-// leave returns; with a frame, by a branch to the end of the block around the body.
+// leave returns; by a branch, if the body is a block.
 func (m *meter) leave(raw []byte) {
-	if m.frame == 0 {
+	if !m.wrapped {
 		m.segment = append(m.segment, raw...)
 		return
 	}
@@ -403,7 +421,7 @@ func (m *meter) memoryGrow(raw []byte) {
 	amount := append(appendU32([]byte{opLocalGet}, operand), opI64ExtendU, opI64Const, pageGasShift, opI64Shl, opI64Const, 0)
 	amount = append(appendU32(append(amount, opLocalGet), answer), opI32Const, 0x7f, opI32Ne, opSelect) // -1 is 0x7f
 	if m.lower != nil {
-		m.lower.check(m.lower.pop())
+		m.lower.check(m.lower.pop(), false)
 	}
 	m.segment = appendU32(append(m.segment, opLocalTee), operand)
 	m.segment = append(m.segment, raw...)

@@ -62,24 +62,24 @@ func watch(t testing.TB, config wazero.RuntimeConfig, wasm []byte, reference boo
 	if _, err := rt.NewHostModuleBuilder("host").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(see), nil, nil).Export("see").Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	mod, err := rt.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName(""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var mod api.Module
 	for f := range 4 {
 		for _, a := range arguments() {
+			if mod == nil {
+				var err error
+				if mod, err = rt.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("")); err != nil {
+					t.Fatal(err)
+				}
+			}
 			refill(ctx, mod, nil)
 			seen = nil
 			results, err := mod.ExportedFunction(fmt.Sprintf("f%d", f)).Call(ctx, uint64(a[0]), uint64(a[1]))
-			w := watched{trapped: err != nil, gas: count(mod), seen: seen}
-			if err == nil {
-				w.result = results[0]
-			} else {
-				w.gas = [2]uint64{}
-				if reference {
-					mod.ExportedGlobal("used").(api.MutableGlobal).Set(0)
-				}
+			w := watched{gas: count(mod), seen: seen}
+			if err != nil { // nothing counts but that it trapped
+				out, mod = append(out, watched{trapped: true, seen: seen}), nil
+				continue
 			}
+			w.result = results[0]
 			b, _ := mod.Memory().Read(0, mod.Memory().Size())
 			w.memory = bytes.Clone(b)
 			out = append(out, w)
