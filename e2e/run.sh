@@ -30,6 +30,7 @@ check "one digest on every level, thread count, chunking and processor" qemu-aar
 check "the NEON kernels have the bits of the reference" qemu-aarch64-static -- ./neon.sh
 check "clear errors for bad input, and the daemon stays up" curl -- ./badinput.sh
 check "kill -9 in the middle of evaluations" curl -- ./crash.sh
+check "a day of messages, kill -9 and a failing network: as undisturbed" go -- ./soak/run.sh
 check "tokens of the Llama 2 and 3 vocabularies as in two JavaScript tokenizers" node -- ./tokenizers/run.sh
 check "ao-loader on Node gives the same results and memory" node -- ./aoloader/run.sh
 check "weavedrive under ao-loader leaves the same results and memory" node -- ./weavedrive/run.sh

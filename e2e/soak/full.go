@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The folder of the unit whose disk is too small.
+// The disk that fills up.
 const (
 	fullDiskBytes = 256 << 20 // compiled modules weigh most
 	fillerName    = "filler"

@@ -67,7 +67,7 @@ func (w *world) kinds(modules string) (kinds []*kind, skipped []string, err erro
 		wasm         func() []byte
 	}{
 		{kind{name: "counter", share: 44, weight: 8, tags: limit, say: sayCounter}, "", module.Format, evaltest.Module},
-		{kind{name: "storyteller", share: 6, weight: 1, say: sayStory}, "", module.Format, module.Wasm},
+		{kind{name: "storyteller", share: 6, weight: 2, say: sayStory}, "", module.Format, module.Wasm},
 		{kind{name: "aos 2.0.4", share: 26, weight: 3, say: sayLua}, "aos2_0_4_32.wasm", "wasm32-unknown-emscripten4", nil},
 		{kind{name: "aos 2.0.6", share: 14, weight: 3, say: sayLua}, "aos2_0_6.wasm", "wasm64-unknown-emscripten-draft_2024_02_15", nil},
 		{kind{name: "aos 2.0.4 metering", share: 4, weight: 1, say: sayLua}, "aos2_0_4_32.wasm", "wasm32-unknown-emscripten-metering", nil},

@@ -118,7 +118,7 @@ func (r *report) print(s *soak, got *logged, failures map[string]int64) error {
 		if u == nil {
 			continue
 		}
-		row("log of the "+u.name+" unit", "%s", strings.TrimPrefix(counted(said(u.unit.log.Name())), "; "))
+		row("log of "+u.name, "%s", strings.TrimPrefix(counted(said(u.unit.log.Name())), "; "))
 	}
 	t.Flush()
 	usage("undisturbed unit over time", s.calmSamples)
