@@ -89,7 +89,12 @@ func (m *Module) handle(ctx context.Context, image *Image, c Call) (Return, erro
 		w.holds = &marked
 	}
 	r.Image = w.holds
-	if m.give(e, w, err); err != nil {
+	if err == nil && m.twoForms.Load() && !w.holds.waited {
+		w.close(ctx) // the next message runs in the other form
+	} else {
+		m.give(e, w, err)
+	}
+	if err != nil {
 		return Return{}, err
 	}
 	return r, nil

@@ -36,7 +36,8 @@ type Module struct {
 	base       *atomic.Pointer[Image] // that other images share pages with; see Share
 
 	running    runningForm
-	cannotWait bool // it is such a form itself
+	twoForms   atomic.Bool // it has that form, or may get it
+	cannotWait bool        // it is such a form itself
 }
 
 // Format is the module's format, as given or detected.

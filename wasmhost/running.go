@@ -36,6 +36,7 @@ func (m *Module) prepareRunning(bin *wasmbin.Module, names wasmbin.Names) {
 		}
 	}
 	names.Running = true
+	m.twoForms.Store(true)
 	m.running.build = func(ctx context.Context) (*Module, error) {
 		metered, _, err := wasmbin.Instrument(bin, names)
 		if err != nil {
@@ -60,6 +61,7 @@ func (m *Module) formFor(ctx context.Context, image *Image) *Module {
 	m.running.once.Do(func() {
 		if m.running.build != nil {
 			m.running.module, _ = m.running.build(context.WithoutCancel(ctx))
+			m.twoForms.Store(m.running.module != nil)
 			m.running.build = nil
 		}
 	})
