@@ -193,6 +193,13 @@ return "loaded " .. nine()`)
 	s.says(`Send({ Target = ao.id, Action = "Hi", Data = "me" })`, ``)
 	s.eventually("heard", "me")
 	s.eventually("Inbox[#Inbox].Data", "hello me")
+
+	// an answer that is waited for, and a process that is spawned
+	s.says(`Handlers.add("double", "Double", function (m) m.reply({ Data = tostring(2 * tonumber(m.Data)) }) end)`, ``)
+	s.says(`doubled = Send({ Target = ao.id, Action = "Double", Data = "21" }).receive().Data`, ``)
+	s.eventually("doubled", "42")
+	s.says(`child = Spawn(ao.env.Module.Id, { Data = "-" }).receive().Process`, ``)
+	s.eventually("#tostring(child)", "43")
 }
 
 // eventually asks until the answer is good.

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 : "${AOS:?must name a checkout of permaweb/aos}"
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp -r "$AOS"/bin "$AOS"/src "$AOS"/blueprints "$AOS"/process "$AOS"/package.json "$copy"
+for part in bin src blueprints process package.json; do cp -r "$AOS/$part" "$copy"; done
 if [ package-lock.json -nt node_modules/.package-lock.json ]; then npm ci --no-audit --no-fund --loglevel=error; fi
 ln -s "$PWD/node_modules" "$copy/node_modules"
 VERBATIM_BINARY=$(realpath "${VERBATIM:-../../bin/verbatim}") AOS=$copy go test -tags e2e -count=1 -v .
