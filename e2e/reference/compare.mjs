@@ -167,6 +167,9 @@ async function perform (i) {
     case 'spawn':
       await send(process, `ao.spawn("${modules.lua32}", { Data = "1984", Tags = { { name = "Authority", value = "${AUTHORITY}" }, { name = "N", value = "${i}" } } })`, [['Action', 'Eval']])
       break
+    case 'drive':
+      if (named.wide) await send(named.wide, todo.read(drive), [['Action', 'Eval']])
+      break
     case 'endless':
       if (todo.process === 'metered') await send(process, 'while true do end', [['Action', 'Eval']])
   }
@@ -247,8 +250,13 @@ const crons = [['3-seconds', 'Cron'], ['2-seconds', 'Two'], ['1-block', 'Block']
 await spawn('plain', modules.lua32, [])
 await spawn('second', modules.lua32, [{ name: 'Name', value: 'second' }])
 await spawn('cron', modules.lua32, crons, { cron: true })
-if (modules.lua64) await spawn('wide', modules.lua64, [])
+if (modules.lua64) await spawn('wide', modules.lua64, [{ name: 'Extension', value: 'WeaveDrive' }, { name: 'Attestor', value: address }])
 if (modules.metered) await spawn('metered', modules.metered, [{ name: 'Compute-Limit', value: '60000000000' }])
+const drive = {
+  item: await post(GATEWAY_URL + '/tx', { data: 'a line of text, and nothing but text\n'.repeat(3000), tags: [['Größe', 'groß "und" \u2028']] }),
+  height: (await json(`${GATEWAY_URL}/info`)).height - 2
+}
+await post(GATEWAY_URL + '/tx', { tags: [['Data-Protocol', 'ao'], ['Type', 'Attestation'], ['Message', drive.item]] })
 const started = Date.now()
 for (let i = 0; i < messages; i++) {
   await perform(i)

@@ -48,6 +48,17 @@ const sends = [
   (i, to) => `ao.send({ Target = "${'w'.repeat(43)}", Data = "to a wallet" })`
 ]
 
+// drives are Lua programs that read through WeaveDrive: item is one that an attestor vouches for, height a block's. What nobody
+// vouches for is not read: the reference answers 500 from then on.
+const drives = [
+  ({ item }) => `local f = io.open("/data/${item}") local s = f:read(f:seek("end")) f:close() return s`,
+  ({ item }) => `local f = io.open("/data/${item}") local t = { f:read(10), f:read(7) } f:seek("set", 50) t[3] = f:read(20) f:close() return table.concat(t, "|")`,
+  ({ item }) => `local f = io.open("/data/${item}") read = f:read(70000) f:close() return #read`,
+  ({ item }) => `local f = io.open("/tx/${item}") local s = f:read(f:seek("end")) f:close() return s`,
+  ({ height }) => `local f = io.open("/block/${height}") local s = f:read(f:seek("end")) f:close() return s`,
+  () => 'return tostring(io.open("/headers/1")) .. tostring(io.open("/nothing/1")) .. tostring(io.open(""))'
+]
+
 // action gives the i-th thing to do: {kind, process, ...}. The processes are names; what they are called on the network is the
 // caller's business.
 export function action (i, next, processes) {
@@ -67,5 +78,6 @@ export function action (i, next, processes) {
   if (chance < 0.95) return { kind: 'assign data', process }
   if (chance < 0.96) return { kind: 'assign transaction', process }
   if (chance < 0.97) return { kind: 'spawn', process }
+  if (chance < 0.985) return { kind: 'drive', read: any(drives) }
   return { kind: 'endless', process }
 }

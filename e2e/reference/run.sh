@@ -31,7 +31,7 @@ mkdir "$data/reference"
   PORT=$port NODE_CONFIG_ENV=development WALLET_FILE="$data/wallet.json" DEFAULT_LOG_LEVEL=error DB_URL="$data/reference/db" \
     GRAPHQL_URL=$GATEWAY_URL/graphql GRAPHQL_URLS=$GATEWAY_URL/graphql ARWEAVE_URL=$GATEWAY_URL UPLOADER_URL=$GATEWAY_URL \
     PROCESS_MEMORY_CACHE_FILE_DIR="$data/reference" PROCESS_MEMORY_FILE_CHECKPOINTS_DIR="$data/reference" WASM_BINARY_FILE_DIRECTORY="$data/reference" \
-    RATE_LIMIT_MAX_REQUESTS=1000000 HYDRATION_MODE_NONCE_LIMIT=1000000 \
+    PROCESS_WASM_SUPPORTED_EXTENSIONS=WeaveDrive RATE_LIMIT_MAX_REQUESTS=1000000 HYDRATION_MODE_NONCE_LIMIT=1000000 \
     exec node --experimental-wasm-memory64 --import "$OLDPWD/reference/preload.mjs" "$REFERENCE_CU/src/app.js" >"$data/reference.log" 2>&1
 ) &
 pids+=($!)
