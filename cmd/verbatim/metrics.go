@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"verbatim/cu/eval"
 	"verbatim/internal/engines"
 )
 
@@ -45,5 +46,16 @@ func (c modelMetrics) Collect(to chan<- prometheus.Metric) {
 		for _, m := range modelMetricList() {
 			to <- prometheus.MustNewConstMetric(m.desc(), m.kind, m.of(load), load.Model, load.Backend.Name+" "+load.Backend.Level, load.Backend.Device)
 		}
+	}
+}
+
+// instanceMetrics show what the host of modules keeps at hand.
+func instanceMetrics(host *eval.Host) []prometheus.Collector {
+	gauge := func(name, help string, of func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, of)
+	}
+	return []prometheus.Collector{
+		gauge("verbatim_cu_instances", "Instances of modules that wait for the next message of a process.", func() float64 { n, _ := host.Kept(); return float64(n) }),
+		gauge("verbatim_cu_instance_bytes", "About how much memory they take.", func() float64 { _, bytes := host.Kept(); return float64(bytes) }),
 	}
 }

@@ -150,6 +150,7 @@ func openUnit(ctx context.Context, o unitOptions) (u *unit, err error) {
 	}
 	metrics := api.NewMetrics()
 	metrics.Register(modelMetrics{u.library})
+	metrics.Register(instanceMetrics(host)...)
 	u.cu = cu.New(cu.Config{
 		Scheduler: source, Archive: archive{net.client}, Host: host, Log: u.log,
 		Provider: &liveProvider{u.library, net.openedDrive, o.onToken}, Contents: net.drive.Contents,
