@@ -25,9 +25,9 @@ type runningForm struct {
 	module *Module
 }
 
-// prepareRunning says how to compile the second form, if the module can have one.
+// prepareRunning says how to compile the second form, if the module may have one.
 func (m *Module) prepareRunning(bin *wasmbin.Module, names wasmbin.Names) {
-	if _, ok := bin.AsyncState(); !ok || !m.emscripten {
+	if _, ok := bin.ExportOf("asyncify_get_state"); !ok || !m.emscripten {
 		return
 	}
 	for _, im := range bin.Imports {
@@ -53,7 +53,7 @@ func (m *Module) prepareRunning(bin *wasmbin.Module, names wasmbin.Names) {
 }
 
 // formFor is the second form, if it is worth trying on an image: what starts a process opens a file, and what waited last
-// time may do so again. A form that cannot be compiled is done without.
+// time may do so again. A module that has no such form, or one that cannot be compiled, does without.
 func (m *Module) formFor(ctx context.Context, image *Image) *Module {
 	if image == nil || image.waited {
 		return nil

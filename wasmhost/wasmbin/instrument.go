@@ -295,7 +295,11 @@ func (w *rewriter) code() ([]byte, error) {
 	if w.m.Code == nil {
 		return nil, nil
 	}
-	out := appendU32(nil, uint32(len(w.m.Code)))
+	size := 0
+	for _, body := range w.m.Code {
+		size += len(body)
+	}
+	out := appendU32(make([]byte, 0, 3*size), uint32(len(w.m.Code)))
 	for i, body := range w.m.Code {
 		index := uint32(len(w.m.Imports) + i)
 		t, _ := w.m.Type(index)

@@ -157,6 +157,9 @@ func (m *Module) Wide() bool { return m.Memory != nil && m.Memory.Wide }
 // state besides its memory and its globals. Code that cannot be read counts as such.
 func (m *Module) ChangesTables() bool {
 	for _, body := range m.Code {
+		if bytes.IndexByte(body, opTableSet) < 0 && bytes.IndexByte(body, opPrefixMisc) < 0 {
+			continue // most functions
+		}
 		r := &reader{b: body, wide: m.Wide()}
 		localDeclarations(r)
 		for r.err == nil && r.pos < len(body) {
