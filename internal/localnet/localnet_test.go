@@ -433,6 +433,14 @@ func TestGraphQL(t *testing.T) {
 		{`{ blocks(height: {min: 1600000, max: 1600001}, sort: HEIGHT_ASC) { edges { node { height timestamp } } } }`, nil,
 			`{"data":{"blocks":{"edges":[{"node":{"height":1600000,"timestamp":1700000000}},{"node":{"height":1600001,"timestamp":1700000120}}]}}}`},
 		{`{ transactions(ids: [], block: {max: 3}) { edges { cursor } } }`, nil, `{"data":{"transactions":{"edges":[]}}}`},
+		{`{ transactions(ids: ["` + ids[7] + `", "` + ids[5] + `", "` + ids[6] + `", "` + ids[5] + `"], first: 2, sort: INGESTED_AT_ASC) { pageInfo { hasNextPage } edges { cursor node { id } } } }`, nil,
+			`{"data":{"transactions":{"edges":[{"cursor":"6","node":{"id":"` + ids[5] + `"}},{"cursor":"7","node":{"id":"` + ids[6] + `"}}],"pageInfo":{"hasNextPage":true}}}}`},
+		{`{ transactions(ids: ["` + ids[7] + `", "` + ids[5] + `", "` + ids[6] + `"], after: "7", sort: HEIGHT_ASC) { edges { node { id } } } }`, nil,
+			`{"data":{"transactions":{"edges":[{"node":{"id":"` + ids[7] + `"}}]}}}`},
+		{`{ transactions(ids: ["` + ids[7] + `", "` + ids[5] + `", "` + ids[6] + `"], after: "7") { edges { node { id } } } }`, nil,
+			`{"data":{"transactions":{"edges":[{"node":{"id":"` + ids[5] + `"}}]}}}`},
+		{`{ transactions(bundledIn: ["` + ids[0] + `"]) { edges { node { id } } } block(id: "` + network.chain.hash(1_600_001) + `") { height } }`, nil,
+			`{"data":{"block":{"height":1600001},"transactions":{"edges":[]}}}`},
 		{`{ ...f } fragment f on X { ...f ...f ...f }`, nil, `{"errors":[{"message":"GraphQL: the answer has more than 1000000 fields"}]}`},
 		{`{ nothing }`, nil, `{"errors":[{"message":"GraphQL: no field \"nothing\" here"}]}`},
 	} {
@@ -530,6 +538,10 @@ func TestGateway(t *testing.T) {
 	}
 	if got, err := client.Fetch(t.Context(), items[1].ID()); err != nil || !got.Verified {
 		t.Errorf("an item of a bundle: %v", err)
+	}
+	in := fmt.Sprintf(`{"data":{"transactions":{"edges":[{"node":{"bundledIn":{"id":%[2]q},"id":%[1]q,"parent":{"id":%[2]q}}}]}}}`, items[1].ID(), bundle.ID())
+	if got := ask(t, urls, `{transactions(bundledIn:"`+bundle.ID().String()+`",first:1){edges{node{id bundledIn{id} parent{id}}}}}`, nil); got != in {
+		t.Errorf("\n got %s\nwant %s", got, in)
 	}
 	folder := network.folder
 	if err := network.Close(); err != nil {
