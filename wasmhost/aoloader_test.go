@@ -137,6 +137,8 @@ func (c comparison) run(t *testing.T) {
 	need(t, "published module", err)
 	node, err := exec.LookPath("node")
 	need(t, "node", err)
+	_, err = os.Stat(filepath.Join(e2eFolder, "node_modules", "@permaweb", "ao-loader"))
+	need(t, "ao-loader", err)
 	list := exec.Command(node, "messages.mjs", c.list)
 	list.Dir = filepath.Join(e2eFolder, "aoloader")
 	raw, err := list.Output()
