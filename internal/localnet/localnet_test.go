@@ -269,6 +269,25 @@ func TestPushes(t *testing.T) {
 	}
 }
 
+// TestStrange: what the public network's messengers would leave out is named.
+func TestStrange(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"Anchor":"1","Tags":[{"name":"a","value":"b"}]}`: "",
+		`{"Tags":[]}`:    "no Anchor",
+		`{"Anchor":"1"}`: "no Tags",
+		`{"Anchor":"1","Tags":[{"name":"a","value":["b"]}]}`:            `a tag "a" whose value is not a string`,
+		`{"Anchor":"1","Tags":[{"name":"a","value":"b"},{"name":"c"}]}`: `a tag "c" whose value is not a string`,
+	} {
+		var message outItem
+		if err := json.Unmarshal([]byte(text), &message); err != nil {
+			t.Fatal(err)
+		}
+		if got := message.strange(); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestPushesOn: what a pushed message causes is pushed for the message that began it, and a tag can name more recipients.
 func TestPushesOn(t *testing.T) {
 	network, urls := listen(t, t.TempDir())

@@ -271,7 +271,7 @@ type (
 	}
 	outItem struct {
 		Target string
-		Anchor string
+		Anchor *string
 		Tags   []outTag
 		Data   json.RawMessage
 	}
@@ -314,6 +314,9 @@ func (m *messenger) push(t task, cu string) error {
 func (m *messenger) sendOn(t task, result outResult) error {
 	var failures []error
 	for i, message := range result.Messages {
+		if why := message.strange(); why != "" {
+			m.network.log("message %d of process %s has %s: the public network's messengers leave it out", i, t.Process, why)
+		}
 		if err := m.pushMessage(t, message); err != nil {
 			failures = append(failures, fmt.Errorf("message %d: %w", i, err))
 		}
@@ -461,12 +464,31 @@ func (o outItem) assignees() (processes []string) {
 	return nil
 }
 
+// strange says what other messengers do not take of a message; "" if they take it.
+func (o outItem) strange() string {
+	switch {
+	case o.Anchor == nil:
+		return "no Anchor"
+	case o.Tags == nil:
+		return "no Tags"
+	}
+	for _, tag := range o.Tags {
+		if len(tag.Value) == 0 || tag.Value[0] != '"' {
+			return fmt.Sprintf("a tag %q whose value is not a string", tag.Name)
+		}
+	}
+	return ""
+}
+
 // anchor gives the anchor in the 32 bytes that items have: as it is if it fits, else a digest of it.
 func (o outItem) anchor() []byte {
-	if len(o.Anchor) == 0 || len(o.Anchor) == dataitem.AnchorBytes {
-		return []byte(o.Anchor)
+	if o.Anchor == nil || *o.Anchor == "" {
+		return nil
 	}
-	digest := sha256.Sum256([]byte(o.Anchor))
+	if len(*o.Anchor) == dataitem.AnchorBytes {
+		return []byte(*o.Anchor)
+	}
+	digest := sha256.Sum256([]byte(*o.Anchor))
 	return []byte(fmt.Sprintf("%x", digest[:dataitem.AnchorBytes/2]))
 }
 
