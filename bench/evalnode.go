@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"verbatim/cu/eval"
 )
 
 //go:embed node/evaluate.mjs
@@ -25,6 +27,7 @@ const (
 // nodeAnswer is what the script prints.
 type nodeAnswer struct {
 	Milliseconds []float64         `json:"milliseconds"`
+	CPUMS        float64           `json:"cpu_ms"` // processor time of all messages that were timed
 	Results      []json.RawMessage `json:"results"`
 	Node         string            `json:"node"`
 	Loader       string            `json:"loader"`
@@ -68,8 +71,7 @@ func (r *evaluationRun) firstResult(ctx context.Context, module ModuleFile) erro
 	if err := errors.Join(os.WriteFile(path, first, 0o600), os.WriteFile(env, benchEnv(module.Format), 0o600)); err != nil {
 		return err
 	}
-	command := append(append([]string{"env", "XDG_DATA_HOME=" + r.plan.Folder, "HOME=" + r.plan.Folder}, r.plan.Evaluate...), "--module", module.Path,
-		"--format", module.Format, "--messages", path, "--env", env)
+	command := append(r.plan.First[:len(r.plan.First):len(r.plan.First)], module.Path, module.Format, path, env, filepath.Join(r.plan.Folder, "compiled"))
 	ours, theirs := []float64(nil), []float64(nil)
 	for i := range starts + 1 {
 		begin := time.Now()
@@ -93,6 +95,31 @@ func (r *evaluationRun) firstResult(ctx context.Context, module ModuleFile) erro
 		row.EachReference = append(row.EachReference, startLatency(theirs))
 	}
 	return nil
+}
+
+// FirstResult is what such a program of ours does: it opens a module, whose code may lie compiled in a folder, evaluates the
+// first message of a process, and gives what handle returned.
+func FirstResult(ctx context.Context, module ModuleFile, messagePath, envPath, compiled string) ([]byte, error) {
+	var parts [3][]byte
+	for i, path := range [...]string{module.Path, messagePath, envPath} {
+		var err error
+		if parts[i], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	}
+	host, err := eval.NewHost(ctx, compiled, instanceBytes)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := host.Compile(ctx, parts[0], module.Format)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := eval.Evaluate(ctx, eval.Step{Module: opened, Message: parts[1], Env: parts[2], Limits: benchLimits()}, nil)
+	if err == nil && outcome.Response == nil {
+		err = fmt.Errorf("the first message: %s", outcome.Result.Error)
+	}
+	return outcome.Response, err
 }
 
 // startLatency has no rate: nobody starts programs one after the other.

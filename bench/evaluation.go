@@ -18,12 +18,12 @@ import (
 // EvaluationPlan is what to measure of evaluations.
 type EvaluationPlan struct {
 	Modules   []ModuleFile
-	Loader    string  // a folder with node_modules/@permaweb/ao-loader; "" measures ours only
-	Runs      int     // medians of so many
-	Scale     float64 // below 1: fewer messages
-	Folder    string  // for data; empty at first
-	Daemon    []string
-	Evaluate  []string // the command of verbatim eval, without options
+	Loader    string   // a folder with node_modules/@permaweb/ao-loader; "" measures ours only
+	Runs      int      // medians of so many
+	Scale     float64  // below 1: fewer messages
+	Folder    string   // for data; empty at first
+	Daemon    []string // the command of verbatim serve, without options
+	First     []string // a command that calls FirstResult with its arguments
 	CatchUp   int      // messages; 0 leaves the row out
 	Processes int      // known to a daemon that starts again; 0 leaves the rows out
 	Step      func(what string)
@@ -57,6 +57,8 @@ type EvaluationRow struct {
 	Kept           Latency   `json:"node_memory_kept"`
 	RatioReference float64   `json:"ratio_reference,omitempty"`
 	RatioKept      float64   `json:"ratio_node_memory_kept,omitempty"`
+	CPUReference   float64   `json:"ratio_reference_by_cpu_time,omitempty"`
+	CPUKept        float64   `json:"ratio_node_memory_kept_by_cpu_time,omitempty"`
 	EachOurs       []Latency `json:"each_ours"`
 	EachReference  []Latency `json:"each_reference,omitempty"`
 	EachKept       []Latency `json:"each_node_memory_kept,omitempty"`
@@ -68,6 +70,7 @@ type Latency struct {
 	PerSecond float64 `json:"per_second,omitempty"`
 	MedianMS  float64 `json:"median_ms,omitempty"`
 	P99MS     float64 `json:"p99_ms,omitempty"`
+	CPUMS     float64 `json:"cpu_ms,omitempty"` // processor time of a message, on average
 }
 
 // latencyOf summarises milliseconds of messages that came one after the other.
@@ -93,7 +96,7 @@ func medians(each []Latency) Latency {
 		return median(values)
 	}
 	return Latency{of(func(l Latency) float64 { return l.PerSecond }), of(func(l Latency) float64 { return l.MedianMS }),
-		of(func(l Latency) float64 { return l.P99MS })}
+		of(func(l Latency) float64 { return l.P99MS }), of(func(l Latency) float64 { return l.CPUMS })}
 }
 
 // instanceBytes is room for the instance of the one process that is measured at a time.
@@ -144,6 +147,7 @@ func (r *evaluationRun) finish() {
 		*row = *r.rows[row.Module+row.Name]
 		row.Ours, row.Reference, row.Kept = medians(row.EachOurs), medians(row.EachReference), medians(row.EachKept)
 		row.RatioReference, row.RatioKept = ratio(row.EachOurs, row.EachReference), ratio(row.EachOurs, row.EachKept)
+		row.CPUReference, row.CPUKept = cpuRatio(row.EachOurs, row.EachReference), cpuRatio(row.EachOurs, row.EachKept)
 	}
 }
 
@@ -156,6 +160,17 @@ func ratio(ours, theirs []Latency) float64 {
 			each = append(each, theirs[i].MedianMS/ours[i].MedianMS)
 		case theirs[i].PerSecond > 0:
 			each = append(each, ours[i].PerSecond/theirs[i].PerSecond)
+		}
+	}
+	return median(each)
+}
+
+// cpuRatio is the median of the ratios of processor times.
+func cpuRatio(ours, theirs []Latency) float64 {
+	var each []float64
+	for i := range min(len(ours), len(theirs)) {
+		if ours[i].CPUMS > 0 && theirs[i].CPUMS > 0 {
+			each = append(each, theirs[i].CPUMS/ours[i].CPUMS)
 		}
 	}
 	return median(each)
@@ -199,7 +214,9 @@ func (r *evaluationRun) workload(ctx context.Context, module ModuleFile, w evalu
 			}
 		}
 		r.report.Compared += len(results)
-		*of.each = append(*of.each, latencyOf(theirs.Milliseconds))
+		latency := latencyOf(theirs.Milliseconds)
+		latency.CPUMS = theirs.CPUMS / float64(len(theirs.Milliseconds))
+		*of.each = append(*of.each, latency)
 	}
 	return nil
 }
@@ -215,11 +232,15 @@ func (r *evaluationRun) evaluate(ctx context.Context, file ModuleFile, lines [][
 		return l, nil, err
 	}
 	defer module.Close(ctx)
-	step := eval.Step{Module: module, Env: benchEnv(file.Format), Limits: eval.Limits{GasMax: 1 << 60, MemoryBytesMax: 1 << 32}}
+	step := eval.Step{Module: module, Env: benchEnv(file.Format), Limits: benchLimits()}
 	var milliseconds []float64
 	runtime.GC()
+	cpu := 0.0
 	for i, line := range lines {
 		step.Message = line
+		if i == untimed {
+			cpu = processorSeconds()
+		}
 		begin := time.Now()
 		outcome, err := eval.Evaluate(ctx, step, nil)
 		if i >= untimed {
@@ -234,8 +255,12 @@ func (r *evaluationRun) evaluate(ctx context.Context, file ModuleFile, lines [][
 		step.Memory = outcome.Memory
 		results = append(results, outcome.Response)
 	}
-	return latencyOf(milliseconds), results, nil
+	l = latencyOf(milliseconds)
+	l.CPUMS = 1000 * (processorSeconds() - cpu) / float64(len(milliseconds))
+	return l, results, nil
 }
+
+func benchLimits() eval.Limits { return eval.Limits{GasMax: 1 << 60, MemoryBytesMax: 1 << 32} }
 
 func milli(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 

@@ -21,7 +21,9 @@ const handle = await AoLoader(binary, { format, computeLimit: 9e15, UNSAFE_MEMOR
 const milliseconds = []
 const results = []
 let memory = null
+let cpu = null
 for (const [i, message] of messages.entries()) {
+  if (i === Number(untimed)) cpu = process.cpuUsage()
   const begin = performance.now()
   const { Memory, ...result } = await handle(memory, message, env)
   const end = performance.now()
@@ -29,5 +31,6 @@ for (const [i, message] of messages.entries()) {
   if (i >= Number(untimed)) milliseconds.push(end - begin)
   results.push(result)
 }
+const used = process.cpuUsage(cpu)
 const { version } = JSON.parse(readFileSync(join(resolve(loader), 'node_modules/@permaweb/ao-loader/package.json')))
-write(JSON.stringify({ milliseconds, results, node: process.version, loader: version }) + '\n', () => process.exit(0))
+write(JSON.stringify({ milliseconds, cpu_ms: (used.user + used.system) / 1000, results, node: process.version, loader: version }) + '\n', () => process.exit(0))

@@ -22,7 +22,7 @@ func newBenchCommand() *cobra.Command {
 		Short: "Measure this machine, beside its limits and beside a peer",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newBenchEngineCommand(), newBenchModelCommand(), newBenchDeterminismCommand(), newBenchGPUCommand(), newBenchEvalCommand(), newBenchWorkCommand())
+	cmd.AddCommand(newBenchEngineCommand(), newBenchModelCommand(), newBenchDeterminismCommand(), newBenchGPUCommand(), newBenchEvalCommand(), newBenchWorkCommand(), newBenchFirstCommand())
 	return cmd
 }
 

@@ -94,7 +94,7 @@ func (o *benchEvalOptions) plan() (plan bench.EvaluationPlan, err error) {
 	if err != nil {
 		return plan, err
 	}
-	plan = bench.EvaluationPlan{Loader: o.peer, Runs: o.runs, Scale: o.scale, Daemon: []string{self, "serve"}, Evaluate: []string{self, "eval"},
+	plan = bench.EvaluationPlan{Loader: o.peer, Runs: o.runs, Scale: o.scale, Daemon: []string{self, "serve"}, First: []string{self, "bench", "first"},
 		CatchUp: o.catchUp, Processes: o.processes}
 	for _, module := range o.modules {
 		path, format, ok := strings.Cut(module, "=")
@@ -107,4 +107,22 @@ func (o *benchEvalOptions) plan() (plan bench.EvaluationPlan, err error) {
 		plan.Modules = append(plan.Modules, bench.ModuleFile{Path: path, Format: format})
 	}
 	return plan, nil
+}
+
+// newBenchFirstCommand is what bench eval starts to time a first result.
+func newBenchFirstCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "first MODULE FORMAT MESSAGE ENV COMPILED",
+		Short:  "Evaluate the first message of a process",
+		Hidden: true,
+		Args:   cobra.ExactArgs(5),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			response, err := bench.FirstResult(cmd.Context(), bench.ModuleFile{Path: args[0], Format: args[1]}, args[2], args[3], args[4])
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(response)
+			return err
+		},
+	}
 }
