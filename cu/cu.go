@@ -102,8 +102,8 @@ type Observation struct {
 	Gas        uint64
 }
 
-// checkpointSteps is how many steps of a process may be lost with its memory. Losing them costs their evaluation, without
-// the inferences, whose answers are in the log.
+// checkpointSteps is how many steps of a process may be lost with its memory, and more where saving it takes long: see pace.
+// Losing them costs their evaluation, without the inferences, whose answers are in the log.
 const checkpointSteps = 64
 
 // Unit is a compute unit. Its methods may be called by several goroutines.

@@ -256,6 +256,21 @@ func mustFold(t *testing.T, rig *cutest.Rig, network *cutest.Network, process ao
 	return entry
 }
 
+// A process that has done many steps is saved while it goes on: a crash must not cost them all.
+func TestSavedOnTheWay(t *testing.T) {
+	network, folder := cutest.NewNetwork(), t.TempDir()
+	rig := cutest.NewRig(t, folder, network, cutest.Host(t), &evaltest.Provider{}, nil)
+	defer rig.Close()
+	process := network.Spawn("p", true)
+	for range 64 {
+		network.Send(process, "@c")
+	}
+	mustFold(t, rig, network, process, 64)
+	if saved, _ := filepath.Glob(filepath.Join(folder, "checkpoints", process.String(), "6*.checkpoint")); len(saved) == 0 {
+		t.Error("nothing is saved after 65 steps")
+	}
+}
+
 // The memory budget only costs time.
 func TestEviction(t *testing.T) {
 	network, provider := cutest.NewNetwork(), &evaltest.Provider{}

@@ -24,8 +24,18 @@ type process struct {
 	tip       *tip      // nil until then
 	bytes     int64     // that Unit.bytes counts for it
 	saved     int64     // steps that the newest checkpoint covers; 0 if there is none. Only the flight looks at it.
+	saving    pace      // of that checkpoint and the next; as saved
 	published publications
 }
+
+// pace keeps the saving of large memories from taking more than a small part of the time.
+type pace struct {
+	ended time.Time
+	took  time.Duration
+}
+
+// due reports whether the next may begin.
+func (p pace) due() bool { return time.Since(p.ended) >= 10*p.took }
 
 // actor is what does not change while a process lives.
 type actor struct {

@@ -77,7 +77,7 @@ func (r *run) show() {
 		}
 		// A crash from here on loses nothing: the receipt is in the log, and the memory follows from it.
 		r.u.move(r.p, r.f, r.actor, w.after)
-		if w.after.steps-r.p.saved >= checkpointSteps {
+		if w.after.steps-r.p.saved >= checkpointSteps && r.p.saving.due() {
 			r.u.save(r.p)
 		}
 		r.u.maybePublish(r.p)
@@ -329,11 +329,12 @@ func (u *Unit) save(p *process) {
 	if p.tip == nil || p.tip.steps <= p.saved {
 		return
 	}
+	begin := time.Now()
 	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: p.id, Steps: p.tip.steps, Memory: p.tip.memory.Image})
 	if err != nil {
 		u.config.Logger.Warn("checkpoint not saved", "process", p.id, "nonce", p.tip.at.Nonce, "error", err)
 	}
-	p.saved = p.tip.steps
+	p.saved, p.saving = p.tip.steps, pace{time.Now(), time.Since(begin)}
 }
 
 // observe completes an observation and hands it on.
