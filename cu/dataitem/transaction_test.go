@@ -2,8 +2,10 @@ package dataitem_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -86,6 +88,7 @@ func TestTransactionsChanged(t *testing.T) {
 			"no owner":  func(tx *dataitem.Transaction) { tx.Owner = nil },
 			"target":    func(tx *dataitem.Transaction) { tx.Target = append(tx.Target, 1) },
 			"anchor":    func(tx *dataitem.Transaction) { tx.Anchor[0] ^= 1 },
+			"division":  func(tx *dataitem.Transaction) { tx.Denomination = 1 },
 			"tag":       func(tx *dataitem.Transaction) { tx.Tags[0].Value += "x" },
 			"quantity":  func(tx *dataitem.Transaction) { tx.Quantity += "0" },
 			"reward":    func(tx *dataitem.Transaction) { tx.Reward += "0" },
@@ -101,6 +104,23 @@ func TestTransactionsChanged(t *testing.T) {
 			if change(transaction); !errors.Is(transaction.Verify(), dataitem.ErrSignature) {
 				t.Errorf("format %d, %s changed: %v, want %v", transaction.Format, name, transaction.Verify(), dataitem.ErrSignature)
 			}
+		}
+	}
+}
+
+// What a signature of secp256k1 says binds nobody: it is that of some key whatever it is of.
+func TestUnbound(t *testing.T) {
+	raw := fmt.Appendf(nil, `{"format":2,"owner":"","signature":%q,"denomination":"2","data_size":"7"}`, base64.RawURLEncoding.EncodeToString(make([]byte, 65)))
+	transaction, err := dataitem.ParseTransaction(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !transaction.Unbound() || !errors.Is(transaction.Verify(), dataitem.ErrSignature) || transaction.Denomination != 2 || transaction.DataSize != 7 {
+		t.Errorf("unbound %v, %v, denomination %d, %d bytes", transaction.Unbound(), transaction.Verify(), transaction.Denomination, transaction.DataSize)
+	}
+	for _, number := range []string{`"-1"`, `"x"`, `1.5`, `{}`} {
+		if _, err := dataitem.ParseTransaction([]byte(`{"format":2,"data_size":` + number + `}`)); !errors.Is(err, dataitem.ErrFormat) {
+			t.Errorf("data_size %s: %v", number, err)
 		}
 	}
 }

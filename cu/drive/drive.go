@@ -88,9 +88,13 @@ func (d *Drive) block(ctx context.Context, heightOrHash string) (*eval.Content, 
 	return inMemory([]byte(ao.ValidText(bytes.TrimPrefix(raw, []byte("\ufeff"))))), nil
 }
 
-// transaction gives the header of a transaction with the address of its owner.
+// transaction gives the header of a transaction with the address of its owner. One that its id does not bind is not there:
+// that much the id does prove, so that the answer is the same everywhere.
 func (d *Drive) transaction(ctx context.Context, id ao.ID) (*eval.Content, error) {
 	transaction, raw, err := d.client.Transaction(ctx, id)
+	if errors.Is(err, arweave.ErrUnverified) && transaction.Unbound() {
+		return nil, nil
+	}
 	if errors.Is(err, arweave.ErrUnverified) {
 		// A gateway may show an item of a bundle in the form of a transaction.
 		item, errItem := d.client.Fetch(ctx, id)
@@ -102,7 +106,7 @@ func (d *Drive) transaction(ctx context.Context, id ao.ID) (*eval.Content, error
 	if err != nil {
 		return nil, err
 	}
-	shown, err := withAddress(raw, transaction.Owner)
+	shown, err := withAddress(raw, transaction.Address())
 	if err != nil {
 		return nil, fmt.Errorf("transaction %s: %w: %w", id, arweave.ErrMalformed, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -198,6 +199,19 @@ func TestWhatIsNotThere(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
+	signature := make([]byte, 65) // of secp256k1: the id binds nothing else
+	unbound := func(w http.ResponseWriter, r *http.Request) bool {
+		fmt.Fprintf(w, `{"format":2,"owner":"","signature":%q}`, base64.RawURLEncoding.EncodeToString(signature))
+		return true
+	}
+	front.answer.Store(&unbound)
+	if got, err := read(t, d, "/tx/"+ao.ID(sha256.Sum256(signature)).String(), nil); got != nil || err != nil {
+		t.Errorf("a transaction without an owner: %q, %v", got, err)
+	}
+	if got, err := read(t, d, "/tx/"+small.String(), nil); got != nil || err == nil {
+		t.Errorf("another transaction without an owner: %q, %v", got, err)
+	}
+	front.answer.Store(nil)
 	if got, err := read(t, d, "/data/"+large.String(), nil); got != nil || err == nil {
 		t.Errorf("101 bytes: %d bytes, %v", len(got), err)
 	}

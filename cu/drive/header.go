@@ -19,7 +19,7 @@ const addressMember = "ownerAddress"
 
 // withAddress gives a node's JSON of a transaction as the reference shows it: without white space, strings and numbers as
 // JavaScript writes them, and with the address of the owner as a last member.
-func withAddress(raw, owner []byte) ([]byte, error) {
+func withAddress(raw []byte, address string) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func withAddress(raw, owner []byte) ([]byte, error) {
 		shown = append(shown, ',')
 	}
 	shown = append(ao.AppendText(shown, addressMember), ':')
-	return append(ao.AppendText(shown, dataitem.Address(owner)), '}'), nil
+	return append(ao.AppendText(shown, address), '}'), nil
 }
 
 // rewrite gives JSON as JSON.stringify writes what JSON.parse made of it.
@@ -98,7 +98,7 @@ func appendToken(to []byte, token json.Token) ([]byte, error) {
 
 // showsItem reports whether a transaction's JSON says of a verified item what its owner signed.
 func showsItem(t *dataitem.Transaction, item arweave.Fetched) bool {
-	return t.ID() == item.ID && t.Address() == item.Owner && t.TargetText() == item.Target && slices.Equal(t.Tags, item.Tags) &&
+	return t.ID() == item.ID && dataitem.Address(t.Owner) == item.Owner && t.TargetText() == item.Target && slices.Equal(t.Tags, item.Tags) &&
 		bytes.Equal(t.Anchor, item.Anchor) && base64.RawURLEncoding.EncodeToString(t.Signature) == item.Signature &&
 		t.DataSize == int64(len(item.Data))
 }
