@@ -210,6 +210,8 @@ func reference(t *testing.T, module, format, gateway string, env environment, me
 	t.Helper()
 	node, err := exec.LookPath("node")
 	need(t, "node", err)
+	_, err = os.Stat("../../e2e/node_modules/@permaweb/weavedrive")
+	need(t, "weavedrive", err)
 	folder := t.TempDir()
 	var list bytes.Buffer
 	for _, m := range messages {
@@ -396,6 +398,9 @@ func TestAgainstReference(t *testing.T) {
 			path := filepath.Join(modulesFolder, module.file)
 			r := newRunner(t, path, module.format, env, &provider{Drive: openDrive(t, c.url)})
 			messages := messages[:module.messages]
+			if os.Getenv("VERBATIM_E2E_REQUIRE") != "1" {
+				messages = messages[:6]
+			}
 			want := reference(t, path, module.format, c.url, env, messages)
 			for i, message := range messages {
 				outcome, err := r.do(message)
