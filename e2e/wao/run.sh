@@ -2,7 +2,7 @@
 # The tests that wao has for its units in memory and for its server, with those units and with ours: see README.md.
 #
 #   WAO=DIR     a checkout of github.com/weavedb/wao
-#   TESTS=...   which of test/legacynet (default "main server")
+#   TESTS=...   which of test/legacynet (default "main server extension")
 #   OURS_ONLY=1 leaves wao's units out
 #   KEEP=DIR    keeps what the tests printed and the network in that folder
 set -uo pipefail
@@ -18,12 +18,13 @@ trap '[ -z "$dev" ] || { kill $dev; wait $dev; } 2>/dev/null; rm -rf "$tmp"' EXI
 
 # What wao publishes on npm, and beside it the tests of its repository.
 lay() { # folder
-  mkdir "$1" && cp -r "$modules/wao/esm" "$1/src" && cp -r "$WAO/test" "$1/test" && cp "$WAO/package.json" "$1/" && ln -s "$modules" "$1/node_modules"
+  mkdir "$1" && cp -r "$modules/wao/esm" "$1/src" && cp -r "$WAO/test" "$1/test" && cp "$WAO/package.json" "$1/" && ln -s "$modules" "$1/node_modules" &&
+    sed -i -E 's#"[./]*arjson/sdk/src/index.js"#"arjson"#' "$1/src/weavedb.js" # where its author keeps that package
 }
 
 # The names and outcomes of all tests, whatever they took.
 tests() { # side
-  for name in ${TESTS:-main server}; do
+  for name in ${TESTS:-main server extension}; do
     (cd "$tmp/$1" && timeout 900 node --experimental-wasm-memory64 $import --test --test-concurrency=1 --test-reporter=tap "test/legacynet/$name.test.js") >"$tmp/$1.$name.tap" 2>&1
     sed -nE 's/^( *)((not )?ok) [0-9]+ - (.*)$/\1\2 \4/p' "$tmp/$1.$name.tap" >"$tmp/$1.$name"
     echo "$name, $1: $(sed -nE 's/^# (tests|pass|fail|skipped) ([0-9]+)$/\2 \1,/p' "$tmp/$1.$name.tap" | tr '\n' ' ')"
@@ -57,7 +58,7 @@ import="--import $folder/units.mjs"
 tests ours
 
 status=0
-for name in ${TESTS:-main server}; do
+for name in ${TESTS:-main server extension}; do
   [ -n "${OURS_ONLY:-}" ] || diff "$tmp/original.$name" "$tmp/ours.$name" || status=1
 done
 [ -z "${KEEP:-}" ] || cp -r "$tmp" "$KEEP"
