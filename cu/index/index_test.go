@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"verbatim/cu/ao"
@@ -172,9 +173,67 @@ func compare(t *testing.T, a, b *receipt.Log, processes []string, steps int64) {
 }
 
 // A file that is no index is put aside.
+// full is an index without room.
+type full struct {
+	*index.Index
+	is  bool
+	why error
+}
+
+func (f *full) Add(records []receipt.Added, until receipt.Until) error {
+	if f.is {
+		return fmt.Errorf("write: %w", f.why)
+	}
+	return f.Index.Add(records, until)
+}
+
+// An index without room lags behind a log that goes on, and catches up when there is room; any other failure ends the log.
+func TestNoRoom(t *testing.T) {
+	for _, why := range []error{syscall.ENOSPC, syscall.EIO} {
+		folder := t.TempDir()
+		store, err := receipt.OpenFolder(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places, _, err := index.Open(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := &full{Index: places, is: true, why: why}
+		log, _, err := receipt.OpenIndexed(store, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := log.AppendModule(wasm)
+		var last *receipt.Pending
+		for step := int64(0); step < 12_000 && failed == nil; step++ {
+			r, message, env, result := sample("p", step)
+			last = log.Begin(r, message, env, result)
+			if step == 6_000 {
+				_, failed = last.Wait()
+				index.is = false
+			}
+		}
+		if failed == nil {
+			_, failed = last.Wait()
+		}
+		if (failed == nil) != (why == syscall.ENOSPC) {
+			t.Fatalf("%v: append: %v", why, failed)
+		}
+		if failed == nil {
+			until, err := places.Until()
+			if past, errSteps := log.Steps(id("p")); err != nil || errSteps != nil || past.Steps != 12_000 || until.Records < 8_000 {
+				t.Errorf("%d steps, an index of %d records; %v, %v", past.Steps, until.Records, err, errSteps)
+			}
+		}
+		log.Close()
+		places.Close()
+	}
+}
+
 func TestDamagedFile(t *testing.T) {
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, index.FileName), bytes.Repeat([]byte("no index"), 10_000), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, index.FileName), bytes.Repeat([]byte("no index"), 12_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	places, renamed, err := index.Open(folder)

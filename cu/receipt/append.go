@@ -2,8 +2,10 @@ package receipt
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 
 	"verbatim/cu/ao"
 )
@@ -236,24 +238,30 @@ func (l *Log) commit(g *group) error {
 		l.admit(p.record, p.before)
 	}
 	l.mu.Unlock()
-	if len(l.tail.added) >= tailMax {
-		return l.Flush()
+	if len(l.tail.added) >= l.flushAt {
+		err := l.Flush()
+		if errors.Is(err, syscall.ENOSPC) {
+			// The records are in the log, which is what counts. The index lags behind, and is told later.
+			l.flushAt = len(l.tail.added) + tailMax
+			return nil
+		}
+		return err
 	}
 	return nil
 }
 
-// Flush tells the index everything that it does not know. An index that fails is a failure of the storage: nothing more
-// is appended.
+// Flush tells the index everything that it does not know. An index that fails is a failure of the storage: nothing more is
+// appended, unless it only has no room.
 func (l *Log) Flush() error {
 	if l.index == nil || len(l.tail.added) == 0 {
 		return nil
 	}
 	if err := l.index.Add(l.tail.added, Until{l.Head(), l.tail.last}); err != nil {
-		l.broken = true
+		l.broken = !errors.Is(err, syscall.ENOSPC)
 		return fmt.Errorf("index of the log: %w", err)
 	}
 	l.mu.Lock()
-	l.tail = newTail()
+	l.tail, l.flushAt = newTail(), tailMax
 	l.mu.Unlock()
 	return nil
 }

@@ -72,8 +72,9 @@ type Log struct {
 	index Index // nil: everything stays in tail
 	queue queue
 
-	writing sync.Mutex // held for a whole write; guards broken, and the tail against other writers
+	writing sync.Mutex // held for a whole write; guards broken and flushAt, and the tail against other writers
 	broken  bool
+	flushAt int // records that the index may lag behind
 
 	mu   sync.RWMutex // guards what follows; never held during I/O
 	head Head
@@ -91,7 +92,7 @@ func OpenLog(store Store, key ed25519.PrivateKey) (*Log, Recovery, error) {
 // OpenIndexed is OpenLog with an index, which spares reading what the index knows. What is not read is not checked either:
 // NewReader does that. The log does not close the index.
 func OpenIndexed(store Store, key ed25519.PrivateKey, index Index) (*Log, Recovery, error) {
-	log := &Log{store: store, key: key, codec: newCodec(), index: index, tail: newTail()}
+	log := &Log{store: store, key: key, codec: newCodec(), index: index, tail: newTail(), flushAt: tailMax}
 	log.queue.idle.L = &log.queue.mu
 	recovery, err := log.recover()
 	if err != nil {
