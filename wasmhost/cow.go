@@ -227,7 +227,8 @@ func (w *warm) commit(tail []byte) error {
 	next := edit(from)
 	if w.holds == nil && from != nil {
 		// The image to share with holds another memory: where this one has zeros, it may have something.
-		from.root.each(treeLevels, 0, func(page int, _ *[leafBytes]byte) { next.change(page, w.memory.page(page)) })
+		next.cut(size / leafBytes)
+		next.from.root.each(treeLevels, 0, func(page int, _ *[leafBytes]byte) { next.change(page, w.memory.page(page)) })
 	}
 	var idle []int
 	for _, page := range pages {

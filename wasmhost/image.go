@@ -241,6 +241,15 @@ func (e *editor) change(page int, content []byte) (changed bool) {
 	return true
 }
 
+// cut leaves out the pages from a number on: what is shared with may have been larger.
+func (e *editor) cut(pages int) {
+	e.from.root.each(treeLevels, 0, func(page int, _ *[leafBytes]byte) {
+		if page >= pages {
+			e.set(page, nil)
+		}
+	})
+}
+
 func isZero(page []byte) bool {
 	for i := 0; i < len(page); i += 8 {
 		if binary.LittleEndian.Uint64(page[i:]) != 0 {
@@ -256,6 +265,7 @@ func (i *Image) next(linear, tail []byte) *Image {
 	for page := range len(linear) / leafBytes {
 		e.change(page, linear[page*leafBytes:(page+1)*leafBytes])
 	}
+	e.cut(len(linear) / leafBytes)
 	return e.image(len(linear), bytes.Clone(tail))
 }
 

@@ -101,6 +101,41 @@ func TestHandleImageIsHandle(t *testing.T) {
 	}
 }
 
+// A process may begin with a smaller memory than the one whose pages it could share, and an image that is shared with may be
+// larger than any memory of the module.
+func TestColdStartsOfOtherSizes(t *testing.T) {
+	ctx := context.Background()
+	for _, kept := range []int64{0, 1 << 30} {
+		for _, first := range []string{"G", "too large"} {
+			m, err := keepingHost(t, kept).Compile(ctx, scribbler(), wasmhost.Plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := call(first)
+			if first == "G" {
+				_, err = m.HandleImage(ctx, nil, c)
+			} else {
+				m.Share(wasmhost.ImageOf(bytes.Repeat([]byte{1}, 20<<16)))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c = call("A")
+			want, err := m.Handle(ctx, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.HandleImage(ctx, nil, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fresh := wasmhost.ImageOf(want.Memory); got.Image.Digest() != fresh.Digest() || !bytes.Equal(got.Image.Bytes(), want.Memory) {
+				t.Errorf("kept %d, a small memory after %s: digest %x, want %x", kept, first, got.Image.Digest(), fresh.Digest())
+			}
+		}
+	}
+}
+
 // The instances of all modules share one budget, and those used last stay.
 func TestInstancesFitTheirBudget(t *testing.T) {
 	ctx := context.Background()
@@ -260,7 +295,8 @@ func TestAosImages(t *testing.T) {
 		var image *wasmhost.Image
 		var memory []byte
 		for i, lua := range []string{"", "n = (n or 0) + 1 return n", "local t = {} for i = 1, 3000 do t[i] = {i} end return #t", "error('no')",
-			"return n", "n = n + 1 return tostring({})", "while true do end", "return pcall(error, 'x')", "return n"} {
+			"return n", "n = n + 1 return tostring({})", "n = n + 1 return tostring(io.open('/nowhere'))", "n = n + 1 return n", "while true do end",
+			"local t = {} for i = 1, 300000 do t[i] = i * 0.5 end return #t", "return string.rep('x', 1 << 40)", "return pcall(error, 'x')", "return n"} {
 			c := wasmhost.Call{Message: aosMessage("M", "Eval", lua), Env: aosEnv(), GasMax: 300_000_000}
 			if i == 0 {
 				c.Message = aosMessage(aosProcess, "Start", "")
