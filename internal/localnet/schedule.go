@@ -22,8 +22,10 @@ type schedule struct {
 	signer dataitem.Signer
 	copies atomic.Bool // what was scheduled is scheduled again if it is assigned again, or signed anew
 
-	mu        sync.RWMutex
+	assigning sync.Mutex // one after the other; taken before mu
 	log       *lineLog
+
+	mu        sync.RWMutex // of what add changes, which is called while assigning
 	processes map[ao.ID]*plan
 }
 
@@ -108,10 +110,10 @@ type assignment struct {
 	assigned bool
 }
 
-// assign gives a message the next nonce of a process.
+// assign gives a message the next nonce of a process. Nobody who reads waits for the disk.
 func (s *schedule) assign(a assignment) (slot, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
 	p := s.processes[a.process]
 	line := scheduleLine{Message: a.message, Assigned: a.assigned}
 	switch {
@@ -144,6 +146,8 @@ func (s *schedule) assign(a assignment) (slot, error) {
 	if err := s.log.append(text); err != nil {
 		return slot{}, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.add(item, line); err != nil {
 		return slot{}, err
 	}

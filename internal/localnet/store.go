@@ -30,8 +30,10 @@ var (
 type store struct {
 	folder string
 
-	mu      sync.RWMutex
+	writing sync.Mutex // of the log; taken before mu
 	log     *lineLog
+
+	mu      sync.RWMutex
 	entries map[ao.ID]*entry
 	order   []*entry
 	weave   int64    // bytes of data of all transactions
@@ -186,23 +188,28 @@ func (s *store) put(from io.Reader, bytesMax int64, about indexLine) (*entry, er
 	return s.keep(file, e)
 }
 
-// keep gives the file of an entry its name and notes the entry.
+// keep gives the file of an entry its name and notes the entry. Nobody who reads waits for the disk.
 func (s *store) keep(file *durable.File, e *entry) (*entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if there := s.entries[e.id]; there != nil {
+	if there := s.get(e.id); there != nil {
 		return there, nil
 	}
-	if err := file.Commit(); err != nil {
+	if err := file.Commit(); err != nil { // over the same, if it comes twice at once
 		return nil, err
 	}
 	line, err := json.Marshal(e.indexLine)
 	if err != nil {
 		return nil, err
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if there := s.get(e.id); there != nil {
+		return there, nil
+	}
 	if err := s.log.append(line); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.add(e)
 	return e, nil
 }
