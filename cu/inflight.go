@@ -195,12 +195,16 @@ func (u *Unit) fly(p *process, f *flight) {
 	}
 	// Unit.mu is held since the target was looked at: whoever comes later starts another flight.
 	p.flight, f.err, f.ended = nil, err, true
-	if err != nil || f.evicting {
+	gone := err != nil || f.evicting
+	if gone {
 		u.drop(p)
 	}
 	close(f.done)
 	u.evict()
 	u.mu.Unlock()
+	if gone && p.tip != nil {
+		p.actor.module.compiled.Release(context.WithoutCancel(u.running), p.tip.memory.Image)
+	}
 	if err != nil {
 		u.config.Logger.Error("evaluation failed", "process", p.id, "error", err)
 	}

@@ -3,6 +3,7 @@ package wasmhost_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -176,6 +177,37 @@ func TestInstancesFitTheirBudget(t *testing.T) {
 	}
 	if after, _ := host.Kept(); before == 0 || after < before {
 		t.Errorf("%d instances after a module was closed, then %d", before, after)
+	}
+}
+
+func TestRelease(t *testing.T) {
+	ctx := context.Background()
+	host := keepingHost(t, 1<<30)
+	m, err := host.Compile(ctx, scribbler(), wasmhost.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last [2]*wasmhost.Image
+	for i := range 6 {
+		r, err := m.HandleImage(ctx, last[i%2], call("A"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last[i%2] = r.Image
+	}
+	before, _ := host.Kept()
+	m.Release(ctx, nil)
+	m.Release(ctx, last[0])
+	after, bytes := host.Kept()
+	if before != 2 || after != 1 || bytes == 0 {
+		t.Errorf("%d instances, then %d of %d bytes", before, after, bytes)
+	}
+	want, err := m.Handle(ctx, wasmhost.Call{Memory: last[0].Bytes(), Message: call("B").Message, Env: call("B").Env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := m.HandleImage(ctx, last[0], call("B")); err != nil || r.Image.SHA256() != sha256.Sum256(want.Memory) {
+		t.Errorf("going on afterwards: another memory, or %v", err)
 	}
 }
 

@@ -15,7 +15,7 @@ type store struct {
 	waiting  []*warm // the one that waited longest first
 }
 
-// instanceBytes is what an instance takes beside its memory: stacks, tables, tables of the engine.
+// instanceBytes is about what an instance takes beside its memory, as measured with aos: stacks and tables of the engine.
 const instanceBytes = 256 << 10
 
 // take gives the instance of a module that holds the image, or else one that holds something of the same origin, or else, if
@@ -74,15 +74,32 @@ func (s *store) give(ctx context.Context, w *warm) {
 }
 
 // forget drops the instances of a module whose runtime closes them.
-func (s *store) forget(m *Module) {
+func (s *store) forget(m *Module) { s.drop(func(w *warm) bool { return w.module == m }) }
+
+// drop takes out the instances that go.
+func (s *store) drop(goes func(*warm) bool) (gone []*warm) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting = slices.DeleteFunc(s.waiting, func(w *warm) bool {
-		if w.module == m {
-			s.bytes -= w.bytes
+		if !goes(w) {
+			return false
 		}
-		return w.module == m
+		s.bytes -= w.bytes
+		gone = append(gone, w)
+		return true
 	})
+	return gone
+}
+
+// Release closes the instances that wait with a memory which comes from the image, or from which the image comes: nobody will
+// go on from it soon.
+func (m *Module) Release(ctx context.Context, image *Image) {
+	if image == nil {
+		return
+	}
+	for _, w := range m.store.drop(func(w *warm) bool { return w.holds.origin == image.origin }) {
+		w.close(ctx)
+	}
 }
 
 // Kept tells how many instances of modules wait for a message, and about how much memory they take.

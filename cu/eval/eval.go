@@ -112,6 +112,9 @@ func (m *Module) Share(image *Image) *Image { return m.compiled.Share(image) }
 // SharedBytes is about how much room that takes.
 func (m *Module) SharedBytes() int64 { return m.compiled.SharedBytes() }
 
+// Release frees what waits for the next message on a memory.
+func (m *Module) Release(ctx context.Context, image *Image) { m.compiled.Release(ctx, image) }
+
 // Step is one evaluation to do. Evaluate does not change what it points to.
 type Step struct {
 	Module  *Module
