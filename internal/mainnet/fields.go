@@ -60,6 +60,10 @@ const (
 	tokenOther = lower + upper + digits + ":/!#$%&'*+-.^_`|~"
 
 	integerDigits = 15
+
+	// what a reader must take at least (RFC 9651, 3.1.2 and 3.2), and at most here: each key is compared with those before
+	membersMax    = 1024
+	parametersMax = 256
 )
 
 // fieldReader reads what is left of a field.
@@ -73,6 +77,8 @@ func parseDictionary(text string) ([]pair, error) {
 		if err == nil {
 			if _, twice := field(members, m.key); twice {
 				err = fmt.Errorf("key %s comes twice", m.key)
+			} else if len(members) == membersMax {
+				err = fmt.Errorf("more than %d keys", membersMax)
 			}
 		}
 		members = append(members, m)
@@ -157,6 +163,9 @@ func (r *fieldReader) parameters() (parameters []pair, err error) {
 		}
 		if _, twice := field(parameters, p.key); twice {
 			return nil, fmt.Errorf("parameter %s comes twice", p.key)
+		}
+		if len(parameters) == parametersMax {
+			return nil, fmt.Errorf("more than %d parameters", parametersMax)
 		}
 		parameters = append(parameters, p)
 	}

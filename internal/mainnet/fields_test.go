@@ -2,6 +2,7 @@ package mainnet
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -68,6 +69,28 @@ func TestDictionary(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: got %q (%v), want %q", text, got, err, want)
+		}
+	}
+}
+
+// keys gives n keys, each once.
+func keys(n int, separator string) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "%sk%d", separator, i)
+	}
+	return strings.TrimPrefix(out.String(), ",")
+}
+
+func TestDictionaryLimits(t *testing.T) {
+	for text, good := range map[string]bool{
+		keys(membersMax, ","):              true,
+		keys(membersMax+1, ","):            false,
+		"a=1" + keys(parametersMax, ";"):   true,
+		"a=1" + keys(parametersMax+1, ";"): false,
+	} {
+		if members, err := parseDictionary(text); (err == nil) != good {
+			t.Errorf("%.20q... of %d bytes: got %d members, error %v; want good %v", text, len(text), len(members), err, good)
 		}
 	}
 }

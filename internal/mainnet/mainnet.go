@@ -45,7 +45,7 @@ type Node struct {
 // New gives a node over units. Clients make its address the Scheduler and, unless they say otherwise, the Authority of the
 // processes that they spawn.
 func New(units Units, address string) *Node {
-	return &Node{units: units, address: address, fetch: fetch.New()}
+	return &Node{units: units, address: address, fetch: fetch.NewPatient()}
 }
 
 // answer is what a path resolves to. A text goes out as it is unless the client wants JSON.
