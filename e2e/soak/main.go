@@ -30,7 +30,8 @@ type options struct {
 	seed                    uint64
 	messages, processes     int
 	killEvery, outageEvery  time.Duration
-	span, atMost            time.Duration
+	span, atMost, stormMost time.Duration
+	resume                  bool
 	failures                float64 // in a hundred requests
 	workers, kills          int
 	keep, noVerify          bool
@@ -48,6 +49,8 @@ func main() {
 	flag.DurationVar(&o.outageEvery, "outage-every", 12*time.Second, "time between two outages of scheduler or gateway, on average")
 	flag.DurationVar(&o.span, "span", 0, "time over which the messages are spread at least, in the disturbed run")
 	flag.DurationVar(&o.atMost, "at-most", 0, "time for the undisturbed run: what it has not come to by then is left out of both")
+	flag.DurationVar(&o.stormMost, "storm-at-most", 0, "time for the disturbed run: what it has not come to by then is left out, and final states are compared by receipts only")
+	flag.BoolVar(&o.resume, "resume", false, "take the undisturbed unit as an earlier run with this seed and folder left it")
 	flag.Float64Var(&o.failures, "failures", 3, "failures among a hundred requests to scheduler or gateway")
 	flag.IntVar(&o.workers, "workers", 12, "clients that ask at a time")
 	flag.IntVar(&o.kills, "kills", 3, "kills that there must be at least")
@@ -132,6 +135,11 @@ type soak struct {
 // unit makes a unit with a folder of its own, and the same key as others.
 func (s *soak) unit(name string) (*unit, error) {
 	data := filepath.Join(s.folder, name)
+	if name == "disturbed" {
+		if err := os.RemoveAll(data); err != nil { // of an earlier run
+			return nil, err
+		}
+	}
 	return newUnit(s.binary, data, s.world.front.gateway.url, data+".log")
 }
 
@@ -156,13 +164,17 @@ func (s *soak) undisturbed(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { s.calmSamples = watch(watching, s.calm) })
 	beside.Go(func() { readers(watching, s.calm, s.seed) })
-	s.calm.all(ctx, s.seed)
+	if s.resume {
+		err = s.calm.recall()
+	} else {
+		s.calm.all(ctx, s.seed)
+	}
 	stop()
 	beside.Wait()
 	progress.end()
-	if ctx.Err() != nil {
+	if err := errors.Join(err, ctx.Err()); err != nil {
 		_, _, _ = u.stop(syscall.SIGKILL, time.Minute)
-		return context.Cause(ctx)
+		return err
 	}
 	s.world.evening()
 	progress = newProgress("its final states", len(s.world.history.processes))
@@ -186,7 +198,7 @@ func (s *soak) disturbed(ctx context.Context) error {
 		return err
 	}
 	s.stormy = newRun("disturbed", s.world, u, s.workers)
-	s.stormy.expected, s.stormy.span, s.stormy.reached = s.calm.got, s.span, s.calm.reached
+	s.stormy.expected, s.stormy.span, s.stormy.reached, s.stormy.atMost = s.calm.got, s.span, s.calm.reached, s.stormMost
 	s.chaos = &chaos{run: s.stormy, random: rand.New(rand.NewPCG(s.seed, 5)), killEvery: s.killEvery}
 	for _, f := range [...]*front{s.world.front.su, s.world.front.gateway} {
 		f.rate.Store(uint64(s.failures * 10_000))
@@ -207,6 +219,9 @@ func (s *soak) disturbed(ctx context.Context) error {
 	progress.end()
 	if err := errors.Join(errLives, errOutages, ctx.Err()); err != nil {
 		_, _, _ = u.stop(syscall.SIGKILL, time.Minute)
+		for _, wrong := range s.stormy.wrong {
+			fmt.Println("DIFFERS", wrong)
+		}
 		return err
 	}
 	return s.settle(ctx, u)
@@ -224,6 +239,10 @@ func (s *soak) settle(ctx context.Context, u *unit) error {
 		return err
 	}
 	if err := u.await(time.Minute); err != nil {
+		return err
+	}
+	if s.stormy.reached < s.calm.reached {
+		_, _, err := u.stop(syscall.SIGTERM, time.Minute)
 		return err
 	}
 	s.world.evening()
