@@ -91,7 +91,9 @@ func (n *Network) finish() error {
 	defer n.arrivals.mu.Unlock()
 	for id, waiting := range n.arrivals.open {
 		if waiting.got == waiting.transaction.DataSize {
-			if err := n.complete(id, waiting); err != nil {
+			if err := n.complete(id, waiting); errors.Is(err, errDataRoot) {
+				n.log("%v", err)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -178,7 +180,7 @@ func (n *Network) keepTransaction(t *dataitem.Transaction, data io.Reader) (*ent
 	if t.Format == 2 && t.DataSize > 0 {
 		root, err := dataitem.DataRoot(copying, t.DataSize)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errDataRoot, err)
+			return nil, err
 		}
 		if !bytes.Equal(root[:], t.DataRoot) {
 			return nil, fmt.Errorf("transaction %s: %w", e.id, errDataRoot)
@@ -281,7 +283,8 @@ func (n *Network) takeChunk(root []byte, size int64, place span, chunk []byte) e
 	return nil
 }
 
-// complete stores a transaction all of whose chunks are there. A crash before its folder is gone has it completed again.
+// complete stores a transaction all of whose chunks are there. One over whose data somebody has made another tree than we do
+// is forgotten. A crash before its folder is gone has it completed again.
 func (n *Network) complete(id ao.ID, waiting *arrival) error {
 	starts := make([]int64, 0, len(waiting.chunks))
 	for start := range waiting.chunks {
@@ -304,14 +307,14 @@ func (n *Network) complete(id ao.ID, waiting *arrival) error {
 	}()
 	_, err := n.keepTransaction(waiting.transaction, data)
 	data.Close() // whoever still writes gives up
-	if err != nil {
+	if err != nil && !errors.Is(err, errDataRoot) {
 		return err
 	}
 	delete(n.arrivals.open, id)
-	if err := os.Remove(n.arrivals.posted(id)); err != nil {
-		return err
+	if errRemove := os.Remove(n.arrivals.posted(id)); errRemove != nil {
+		return errors.Join(err, errRemove)
 	}
-	return os.RemoveAll(n.arrivals.chunks(id))
+	return errors.Join(err, os.RemoveAll(n.arrivals.chunks(id)))
 }
 
 // hasRoot reports whether a stored transaction has this data.

@@ -2,11 +2,16 @@ package localnet
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -215,6 +220,52 @@ func TestRefusesTransactions(t *testing.T) {
 	if status, said := request(t, "POST", urls.Gateway+"/chunk", v.chunksOf(t)[0]); status != 400 || !strings.Contains(said, "data_root_not_found") {
 		t.Errorf("a chunk of nothing: %d %s", status, said)
 	}
+}
+
+// TestOddTrees: data may lie under another tree than ours, which no path shows. It is refused when all of it is there, the
+// transaction is forgotten, and the network starts again.
+func TestOddTrees(t *testing.T) {
+	folder := t.TempDir()
+	network, urls := listen(t, folder)
+	chunks := [][]byte{[]byte("two chunks "), []byte("where one would do")}
+	left, right := int64(len(chunks[0])), int64(len(chunks[1]))
+	contents := [...]hash{sha256.Sum256(chunks[0]), sha256.Sum256(chunks[1])}
+	leaves := [...]hash{leafHash(contents[0], note(left)), leafHash(contents[1], note(left+right))}
+	root := branchHash(leaves[0], leaves[1], note(left))
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := &dataitem.Transaction{Format: 2, Owner: key.N.Bytes(), Quantity: "0", Reward: "0", DataSize: left + right, DataRoot: root[:]}
+	signed := sha256.Sum256(odd.SigningMessage())
+	if odd.Signature, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, signed[:], nil); err != nil {
+		t.Fatal(err)
+	}
+	posted, err := json.Marshal(transactionJSON(odd, odd.DataSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, said := request(t, "POST", urls.Gateway+"/tx", posted); status != 200 {
+		t.Fatalf("%d %s", status, said)
+	}
+	for i, end := range [...]int64{left, left + right} {
+		path := slices.Concat(leaves[0][:], leaves[1][:], note(left), contents[i][:], note(end))
+		body, err := json.Marshal(map[string]string{"data_root": encode(root[:]), "data_size": fmt.Sprint(left + right), "data_path": encode(path),
+			"offset": fmt.Sprint(end - 1), "chunk": encode(chunks[i])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, said := request(t, "POST", urls.Gateway+"/chunk", body); (status == 200) != (i == 0) {
+			t.Errorf("chunk %d: %d %s", i, status, said)
+		}
+	}
+	if status, said := request(t, "GET", urls.Gateway+"/tx/"+odd.ID().String(), nil); status != 404 {
+		t.Errorf("got %d %s, want 404: it is forgotten", status, said)
+	}
+	if err := network.Close(); err != nil {
+		t.Fatal(err)
+	}
+	listen(t, folder)
 }
 
 // TestPaths: every change of a path or chunk is noticed.
