@@ -96,7 +96,7 @@ func TestStalled(t *testing.T) {
 		}))
 		var pauses []time.Duration
 		c := client(&pauses)
-		c.silence = 20 * time.Millisecond
+		c.silence = 200 * time.Millisecond
 		if _, err := c.Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200}); !errors.Is(err, ErrStalled) || calls.Load() != 2 {
 			t.Errorf("%s: %v after %d calls, want ErrStalled after 2", name, err, calls.Load())
 		}
@@ -110,13 +110,13 @@ func TestSlow(t *testing.T) {
 		for range 10 {
 			fmt.Fprint(w, "x")
 			w.(http.Flusher).Flush()
-			time.Sleep(30 * time.Millisecond)
+			time.Sleep(60 * time.Millisecond)
 		}
 	}))
 	defer server.Close()
 	var pauses []time.Duration
 	c := client(&pauses)
-	c.silence = 150 * time.Millisecond
+	c.silence = 500 * time.Millisecond
 	if body, err := c.Bytes(context.Background(), Request{Method: "GET", URL: server.URL, BytesMax: 200}); err != nil || len(body) != 10 {
 		t.Errorf("%q, %v", body, err)
 	}
