@@ -125,6 +125,10 @@ type rewriter struct {
 	usegas                    int        // the function by which the module counts itself, or -1
 	running                   bool       // the global state is always 0
 	state                     uint32
+
+	// Room that one function leaves to the next.
+	out, segment []byte
+	steps        []step
 }
 
 func newRewriter(m *Module, names Names) *rewriter {

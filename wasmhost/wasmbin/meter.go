@@ -55,7 +55,8 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	}
 	r.pos = begin
 	slots := len(t.Params) + locals
-	mt := &meter{w: w, frame: s.frame(slots), next: uint32(slots)}
+	mt := &meter{w: w, frame: s.frame(slots), next: uint32(slots), out: w.out[:0], segment: w.segment[:0]}
+	defer func() { w.out, w.segment = mt.out, mt.segment }()
 	mt.locals(s)
 	if r.wide {
 		mt.lower = newLowering(mt)
@@ -76,7 +77,8 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	if mt.wrapped {
 		mt.out = append(mt.out, opEnd)
 	}
-	out := append(appendU32(nil, uint32(groups.n+len(mt.added))), declarations...)
+	room := make([]byte, 0, len(mt.out)+len(declarations)+2*len(mt.added)+5)
+	out := append(appendU32(room, uint32(groups.n+len(mt.added))), declarations...)
 	for _, g := range mt.added {
 		out = append(out, g...)
 	}
@@ -86,7 +88,8 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 // expression rewrites the code at r.
 func (m *meter) expression(r *reader) {
 	if m.w.running {
-		for _, s := range fold(r, m.w.state) {
+		m.w.steps = fold(r, m.w.state, m.w.steps)
+		for _, s := range m.w.steps {
 			m.step(r, s)
 		}
 		return

@@ -30,6 +30,8 @@ type step struct {
 	in     instruction
 	fate   fate
 	number int32 // of fateNumber
+
+	otherwise, end int // of what opens a block: the steps of its else, 0 if there is none, and of its end
 }
 
 // AsyncState finds the global that holds the state of a module compiled with asyncify. It is 0 at first, and only the four
@@ -117,13 +119,12 @@ type folding struct {
 	global   uint32
 	operands []known
 	labels   []label
-	elses    map[int]int // of each if: its else
-	ends     map[int]int // of each block, loop and if: its end
 }
 
-// fold reads the code at r and says what becomes of each instruction. The code's nesting has been checked.
-func fold(r *reader, global uint32) []step {
-	f := folding{body: r.b, global: global, elses: map[int]int{}, ends: map[int]int{}}
+// fold reads the code at r and says what becomes of each instruction. The code's nesting has been checked. The steps
+// are in the room given, if there is enough.
+func fold(r *reader, global uint32, room []step) []step {
+	f := folding{body: r.b, global: global, steps: room[:0]}
 	var open []int
 	for r.err == nil && r.pos < len(r.b) {
 		in := next(r)
@@ -134,11 +135,11 @@ func fold(r *reader, global uint32) []step {
 			open = append(open, at)
 		case opElse:
 			if len(open) > 0 {
-				f.elses[open[len(open)-1]] = at
+				f.steps[open[len(open)-1]].otherwise = at
 			}
 		case opEnd:
 			if len(open) > 0 {
-				f.ends[open[len(open)-1]] = at
+				f.steps[open[len(open)-1]].end = at
 				open = open[:len(open)-1]
 			}
 		}
@@ -296,22 +297,22 @@ func (f *folding) condition(at int) (number int32, ok bool) {
 func (f *folding) branch(at int) int {
 	number, ok := f.condition(at)
 	f.operands = f.operands[:0]
-	elseAt, hasElse := f.elses[at]
+	elseAt, end := f.steps[at].otherwise, f.steps[at].end
 	switch {
 	case !ok:
 		f.labels = append(f.labels, label{opener: at, twoWays: true})
 		return at
 	case number != 0:
 		f.steps[at].fate = fateBlock
-	case hasElse:
+	case elseAt > 0:
 		f.steps[at].fate = fateBlock
 		f.kill(at+1, elseAt)
 		f.labels = append(f.labels, label{opener: at})
 		return elseAt
 	default:
 		f.steps[at].fate = fateSilent
-		f.kill(at+1, f.ends[at])
-		return f.ends[at]
+		f.kill(at+1, end)
+		return end
 	}
 	f.labels = append(f.labels, label{opener: at})
 	return at
@@ -330,7 +331,7 @@ func (f *folding) otherwise(at int) int {
 	if n == 0 || f.labels[n-1].twoWays {
 		return at
 	}
-	end := f.ends[f.labels[n-1].opener]
+	end := f.steps[f.labels[n-1].opener].end
 	f.steps[at].fate = fateSilent
 	f.kill(at+1, end-1)
 	return end - 1
