@@ -72,7 +72,7 @@ func (w *rewriter) function(body []byte, t FuncType) ([]byte, error) {
 	mt.flush()
 	mt.out = mt.lower.look(mt.out)
 	if mt.frame > 0 {
-		mt.out = counter(mt.out, w.stack, opI64Add, constant(mt.frame))
+		mt.out = count(mt.out, w.stack, opI64Add, mt.frame)
 	}
 	if mt.wrapped {
 		mt.out = append(mt.out, opEnd)
@@ -180,7 +180,7 @@ func (m *meter) enter(s shape, t FuncType) {
 	m.wrapped = m.frame > 0 || m.lower != nil && m.lower.upper > 0
 	if m.frame > 0 {
 		m.check = false
-		m.out = counter(m.out, m.w.stack, opI64Sub, constant(m.frame))
+		m.out = count(m.out, m.w.stack, opI64Sub, m.frame)
 		m.out = appendU32(append(m.out, opGlobalGet), m.w.fuel)
 		m.out = appendU32(append(m.out, opGlobalGet), m.w.stack)
 		m.out = m.refillIfNegative(append(m.out, opI64Or))
@@ -349,20 +349,23 @@ func (m *meter) leave(raw []byte) {
 // flush emits the charge of the segment and then its code.
 func (m *meter) flush() {
 	if m.cost > 0 || m.check {
-		m.out = counter(m.out, m.w.fuel, opI64Sub, constant(m.cost))
+		m.out = count(m.out, m.w.fuel, opI64Sub, m.cost)
 	}
 	if m.check {
 		m.out = m.refillIfEmpty(m.out)
 	}
 	if due := m.used.take(); due > 0 {
-		m.out = counter(m.out, m.w.used, opI64Add, constant(due))
+		m.out = count(m.out, m.w.used, opI64Add, due)
 	}
 	m.out = append(m.out, m.segment...)
 	m.segment, m.cost, m.check, m.calls = m.segment[:0], 0, false, false
 }
 
-// constant is the code that pushes an i64.
-func constant(v int64) []byte { return appendI64([]byte{opI64Const}, v) }
+// count emits global = global op v.
+func count(out []byte, global uint32, op byte, v int64) []byte {
+	out = appendI64(append(appendU32(append(out, opGlobalGet), global), opI64Const), v)
+	return appendU32(append(out, op, opGlobalSet), global)
+}
 
 // counter emits global = global op amount, where amount is code that pushes an i64.
 func counter(out []byte, global uint32, op byte, amount []byte) []byte {
