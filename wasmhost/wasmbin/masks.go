@@ -32,8 +32,12 @@ func (m *masks) pop() masked {
 	return o
 }
 
-// reset is the beginning of other code.
-func (m *masks) reset() {
+// reset is a place at which code was left out. The engine sees no break there, so what may hold the result of an and still
+// may.
+func (m *masks) reset() { m.operands = m.operands[:0] }
+
+// forget is the beginning of other code.
+func (m *masks) forget() {
 	m.operands, m.seen = m.operands[:0], false
 	clear(m.locals)
 }
@@ -67,7 +71,7 @@ func (m *masks) follow(in instruction) bool {
 	case op >= opStoreFirst && op <= opStoreLast || op == opSelect || op == opBlock || op == opPrefixSIMD:
 		m.operands = m.operands[:0]
 	default:
-		m.reset()
+		m.forget()
 	}
 	return false
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 
 	. "verbatim/wasmhost/wasmtest"
 )
@@ -64,6 +65,61 @@ func TestBranchOnMask(t *testing.T) {
 				if (got[0] == 1) != h(s, u) {
 					t.Errorf("%d bits, function %d, x = %#x: got %d, want %v; code % x", bits, i, u, got[0], h(s, u), m.Functions[i].Code)
 				}
+			}
+		}
+	}
+}
+
+// In the running form the mask and the branch may meet where the whole form has other code between them.
+func TestBranchOnMaskWhileRunning(t *testing.T) {
+	ctx := context.Background()
+	m := Module{PagesMin: 1, PagesMax: 1, Globals: []Global{{Letter: 'j', Mutable: true, Init: 8}, {Letter: 'i', Mutable: true}}}
+	set := func(state int32) []byte { return Code(I32(state), 0x24, 1) }
+	m.Functions = []Function{{Export: "asyncify_get_state", Results: "i", Code: Code(0x23, 1)},
+		{Export: "asyncify_start_unwind", Params: "i", Code: set(1)}, {Export: "asyncify_stop_unwind", Code: set(0)},
+		{Export: "asyncify_start_rewind", Params: "i", Code: set(2)}, {Export: "asyncify_stop_rewind", Code: set(0)}}
+	change := Code(I32(5), 0x21, 2)
+	between := [][2][]byte{ // before the branch, after it
+		{Code(0x23, 1, I32(2), 0x46, 0x04, 0x40, change, 0x0b)},                // a dead if
+		{Code(0x23, 1, 0x45, 0x04, 0x40), Code(0x0b)},                          // an if that holds
+		{Code(0x23, 1, 0x45, 0x04, 0x40), Code(0x05, change, 0x0b)},            // the same with an else
+		{Code(0x23, 1, 0x45, 0x04, 0x40, 0x01, 0x05, change, 0x0b)},            // ended before
+		{Code(0x23, 1, 0x0d, 0)},                                               // a branch that is not taken
+		{Code(0x02, 0x40, 0x23, 1, 0x0d, 0, 0x0b)},                             // out of a block
+		{Code(0x23, 1, 0x04, 0x40, change, 0x0b, 0x23, 1, 0x0d, 0)},            // both
+		{Code(0x02, 0x40, 0x23, 1, I32(1), 0x46, 0x0d, 1, 0x01, 0x0b), Code()}, // two blocks
+	}
+	var codes [][]byte
+	for _, part := range between {
+		for op := 0x48; op <= 0x4f; op++ {
+			for _, condition := range [][]byte{Code(I32(0), 0x20, 2, op), Code(0x20, 2, I32(0), op), Code(0x20, 3, 0x20, 2, op)} {
+				code := Code(0x20, 0, 0xa7, 0x20, 1, 0xa7, 0x71, 0x21, 2, 0x02, 0x40, part[0], condition, 0x04, 0x40, I64(1), 0x0f, 0x0b, part[1], 0x0b, I64(0))
+				m.Functions = append(m.Functions, Function{Export: fmt.Sprint(len(codes)), Params: "jj", Results: "j", Locals: "ii", Code: code})
+				codes = append(codes, code)
+			}
+		}
+	}
+	var forms [2]api.Module
+	for i := range forms {
+		var err error
+		rt := engine(t, wazero.NewRuntimeConfig())
+		if forms[i], err = rt.InstantiateWithConfig(ctx, formOf(t, m.Bytes(), i == 1, false), wazero.NewModuleConfig().WithName("")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, code := range codes {
+		for _, a := range [][2]uint64{{0, 0}, {5, 2}, {5, 4}, {1 << 31, 1 << 31}, {1<<32 - 1, 1<<32 - 1}} {
+			var results [2]uint64
+			for form, mod := range forms {
+				refill(ctx, mod, nil)
+				got, err := mod.ExportedFunction(fmt.Sprint(i)).Call(ctx, a[0], a[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				results[form] = got[0]
+			}
+			if results[0] != results[1] {
+				t.Errorf("function %d, x = %#x: got %d while running, want %d; code % x", i, a[0]&a[1], results[1], results[0], code)
 			}
 		}
 	}
