@@ -2,6 +2,7 @@
 // assignment, dry runs, whole memories, crons, pages of results. Prints each difference, and exits 1 if there is one.
 //
 //   MESSAGES   how many things are done (default 60); each may cause several messages
+//   MINUTES    after which no more is done (default: none)
 //   SEED       of the history (default 1)
 //
 // Where the reference is known to be wrong (README.md), ours is compared with what is right, and how often the reference was
@@ -18,7 +19,8 @@ const Arweave = require('arweave')
 const { GATEWAY_URL, MU_URL, SU_URL, CU_URL, REFERENCE_URL, SCHEDULER, AUTHORITY } = process.env
 const modules = { lua32: process.env.MODULE, lua64: process.env.MODULE64, metered: process.env.MODULE_METERED }
 const messages = Number(process.env.MESSAGES ?? 60)
-const batch = Math.max(40, Math.ceil(messages / 20))
+const minutes = Number(process.env.MINUTES ?? 1e6)
+const batch = Math.min(100, Math.max(40, Math.ceil(messages / 8)))
 const next = random(Number(process.env.SEED ?? 1))
 const wallet = generateKeyPairSync('rsa', { modulusLength: 4096, publicExponent: 65537 }).privateKey.export({ format: 'jwk' })
 const address = createHash('sha256').update(Buffer.from(wallet.n, 'base64url')).digest('base64url')
@@ -38,7 +40,11 @@ function differ (what, reference, ours) {
   console.log(`DIFFERENT ${what}, from character ${same} on\n  reference ${shown(reference)}\n  ours      ${shown(ours)}`)
 }
 async function ask (base, path, options) {
-  const response = await fetch(base + path, options)
+  // fetch gives up after 5 minutes without an answer, and a stretch of messages may take longer on a busy machine.
+  const response = await fetch(base + path, options).catch(failure => {
+    if (failure.cause?.code !== 'UND_ERR_HEADERS_TIMEOUT' || options?.method) throw failure
+    return fetch(base + path)
+  })
   return { status: response.status, headers: response.headers, body: Buffer.from(await response.arrayBuffer()) }
 }
 const text = answer => answer.status + ' ' + answer.body.toString()
@@ -260,13 +266,15 @@ await post(GATEWAY_URL + '/tx', { tags: [['Data-Protocol', 'ao'], ['Type', 'Atte
 const started = Date.now()
 for (let i = 0; i < messages; i++) {
   await perform(i)
-  if ((i + 1) % batch !== 0 && i + 1 < messages) continue
+  const late = Date.now() - started > minutes * 60e3
+  if ((i + 1) % batch !== 0 && i + 1 < messages && !late) continue
   for (const known of [...processes.values()]) await compareSchedule(known)
   await both('dry runs', i, `/dry-run?process-id=${named.plain}`, {
     method: 'POST', headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ Id: '1234', Target: named.plain, Owner: '1234', Anchor: '0', Data: 'return x', Tags: [{ name: 'Action', value: 'Eval' }, { name: 'I', value: String(i) }] })
   })
   console.log(`${Math.round((Date.now() - started) / 1000)} s: ${i + 1} of ${messages} done, ${processes.size} processes, ${counts.messages} messages, ${differences} differences`)
+  if (late) break
 }
 // What is still being pushed arrives.
 for (let before = -1; before !== counts.messages;) {
