@@ -30,7 +30,7 @@ func newVerifyCommand() *cobra.Command {
 runs the model over every prompt and answer, at the speed of a prefill; with --mode feed the model's answers are taken from
 the transcripts and the wasm alone is checked.
 
-Exit codes: 0 verified; 1 diverged, and where; 2 not usable: damaged, forged, or a model is missing.`,
+Exit codes: 0 verified; 1 diverged, and where; 2 not usable: damaged, forged, or a model or something that a process read is missing.`,
 		Example: `  verbatim verify ~/.local/share/verbatim/receipts/receipts.log
   verbatim verify --mode feed receipts.log
   verbatim verify answer.receipt --model model.gguf`,

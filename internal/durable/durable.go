@@ -34,7 +34,7 @@ func Create(path string, mode fs.FileMode) (*File, error) {
 }
 
 // Commit gives the file its name and closes it. When it returns without error, a crash cannot undo it; with an error, the
-// file is gone.
+// file is gone, or has its name and a crash may undo that.
 func (f *File) Commit() error {
 	if err := f.Sync(); err != nil {
 		return errors.Join(err, f.Discard())
