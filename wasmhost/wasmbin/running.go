@@ -1,6 +1,9 @@
 package wasmbin
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // A module that was compiled with Binaryen's asyncify can leave a call of the host with its stack saved in memory, and come
 // back to it later. Its code asks before and after each call, and around all else, in which state it is: running (0),
@@ -50,10 +53,16 @@ func (m *Module) AsyncState() (global uint32, ok bool) {
 		!bytes.Equal(m.Globals[global].Init, []byte{opI32Const, 0, opEnd}) {
 		return 0, false
 	}
+	names := []string{"asyncify_start_unwind", "asyncify_stop_unwind", "asyncify_start_rewind", "asyncify_stop_rewind"}
 	writers := map[uint32]bool{}
-	for _, name := range [...]string{"asyncify_start_unwind", "asyncify_stop_unwind", "asyncify_start_rewind", "asyncify_stop_rewind"} {
-		if e, found := m.ExportOf(name); found && e.Kind == KindFunc {
+	for _, e := range m.Exports {
+		if e.Kind == KindFunc && slices.Contains(names, e.Name) {
 			writers[e.Index] = true
+		}
+	}
+	for _, e := range m.Exports {
+		if e.Kind == KindFunc && writers[e.Index] && !slices.Contains(names, e.Name) {
+			return 0, false // the host might call it by its other name
 		}
 	}
 	return global, m.writtenOnlyBy(global, writers)

@@ -131,3 +131,41 @@ func FuzzRunning(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) { sameWhileRunning(t, RandomAsync(seed).Bytes(), false) })
 }
+
+// The state is known only where nobody but the host can change it, by the names that are there for it.
+func TestAsyncState(t *testing.T) {
+	module := func(change func(m *Module)) []byte {
+		m := RandomAsync(1)
+		change(&m)
+		return m.Bytes()
+	}
+	const imports, start = 1, 5 // the number of imports, and of the function asyncify_start_unwind among those defined
+	for _, c := range []struct {
+		name   string
+		known  bool
+		change func(m *Module)
+	}{
+		{"as it is", true, func(*Module) {}},
+		{"not 0 at first", false, func(m *Module) { m.Globals[1].Init = 1 }},
+		{"another function writes it", false, func(m *Module) { m.Functions[0].Code = Code(I32(1), 0x24, 1, m.Functions[0].Code) }},
+		{"another function calls what writes it", false, func(m *Module) { m.Functions[0].Code = Code(I64(0), 0x10, imports+start, m.Functions[0].Code) }},
+		{"a table has what writes it", false, func(m *Module) { m.Table = []uint32{imports + start} }},
+		{"a table has something else", true, func(m *Module) { m.Table = []uint32{imports} }},
+		{"no function that tells it", false, func(m *Module) { m.Functions[4].Export = "something" }},
+		{"a function that computes it", false, func(m *Module) { m.Functions[4].Code = Code(I32(0), 0x23, 1, 0x6a) }},
+	} {
+		m, err := wasmbin.Decode(module(c.change))
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if global, known := m.AsyncState(); known != c.known || known && global != 1 {
+			t.Errorf("%s: got global %d, %v, want %v", c.name, global, known, c.known)
+		}
+		for name, index := range map[string]uint32{"malloc": imports + start, "asyncify_get_state": imports + start} {
+			m.Exports = append(m.Exports, wasmbin.Export{Name: name, Kind: wasmbin.KindFunc, Index: index})
+			if _, known := m.AsyncState(); known {
+				t.Errorf("%s, and what writes it is exported as %s: known", c.name, name)
+			}
+		}
+	}
+}
