@@ -1,6 +1,6 @@
 // Prints the messages of the comparison, one JSON line each.
 //   node messages.mjs > messages.jsonl
-//   node messages.mjs short > messages.jsonl       or light
+//   node messages.mjs short > messages.jsonl       or light, or floats
 //   node messages.mjs actions > messages.jsonl     for the small processes of ao-loader's tests, which know a few actions
 const process_ = 'Process0000000000000000000000000000000000AA'
 const owner = 'Owner000000000000000000000000000000000000AA'
@@ -120,5 +120,17 @@ const actions = ['echo', 'inc', 'inc', 'Date', 'Random', 'echo', 'Directory', 'i
 // The reference's metering takes minutes for a message that computes for a second, and its frames are so large that 190
 // coroutines within each other are more than Node's stack holds.
 const light = all.filter(m => !/nest|deep|Big = |while true|rep\(2|total|string\.gsub/.test(m.Data))
-const lists = { actions, light, short: all.slice(0, 20) }
+// What leaves numbers that are none in memory, and what their bits decide.
+const floats = [
+  ...all.slice(0, 6),
+  evaluate('Kept = {} for i = 1, 300 do Kept[i] = ({ 0/0, -(0/0), math.huge - math.huge, math.huge * 0, math.sqrt(-i), math.fmod(i, 0.0), i / 3, math.sin(i) * 1e300 * 1e300 })[i % 8 + 1] end return #Kept'),
+  values('table.unpack(Kept, 1, 16)'),
+  evaluate('Packed = "" for i = 1, #Kept do Packed = Packed .. string.pack("<df", Kept[i], Kept[i]) end return (Packed:gsub(".", function (c) return ("%02x"):format(c:byte()) end))'),
+  evaluate('local sum, nan = 0, 0/0 for i = 1, 1000 do sum = sum + Kept[i % #Kept + 1] * 0.5 - nan end Sum = sum return tostring(sum) .. tostring(-sum) .. string.format("%a %g %f", sum, -sum, sum)'),
+  values('Kept[1] == Kept[1], Kept[1] < 1, math.max(Kept[1], 1), math.min(1, Kept[1]), math.floor(2^53 + 0.5), string.unpack("<d", string.pack("<d", Kept[2])), math.type(0/0), tostring(Sum)'),
+  values('pcall(function () local t = {} t[0/0] = 1 end), pcall(table.sort, { 1, 0/0, 3, 2, 0/0, 5, 4 }), #Kept'),
+  ...all.slice(20, 25),
+  values('collectgarbage("count") > 0, Kept[8], Kept[9], #Packed')
+]
+const lists = { actions, light, floats, short: all.slice(0, 20) }
 for (const m of lists[process.argv[2]] ?? all) process.stdout.write(JSON.stringify(m) + '\n')
