@@ -68,10 +68,10 @@ func (m *masks) follow(in instruction) bool {
 	case op == opDrop || op == opGlobalSet:
 		m.pop()
 	case op == opNop:
-	case op >= opStoreFirst && op <= opStoreLast || op == opSelect || op == opBlock || op == opPrefixSIMD:
-		m.operands = m.operands[:0]
-	default:
+	case op == opUnreachable || op == opLoop || op == opIf || op == opElse || op == opEnd || op >= opBr && op <= opCallInd:
 		m.forget()
+	default:
+		m.operands = m.operands[:0]
 	}
 	return false
 }
@@ -83,11 +83,12 @@ func (m *masks) numeric(op uint32) bool {
 		return false
 	}
 	left := m.pop()
-	and := op == opI32And || op == opI64And
+	ordered := op >= opI32LtS && op <= opI32GeU || op >= opI64LtS && op <= opI64GeU
+	settled := ordered && (left.and && !right.nonzero || right.and && !left.nonzero)
+	and := op == opI32And || op == opI64And || settled // which makes it the result of one, see settle
 	m.seen = m.seen || and
 	m.push(masked{and: and})
-	ordered := op >= opI32LtS && op <= opI32GeU || op >= opI64LtS && op <= opI64GeU
-	return ordered && (left.and && !right.nonzero || right.and && !left.nonzero)
+	return settled
 }
 
 // settle passes the result of a comparison through an instruction, so that no branch is one with the comparison.
