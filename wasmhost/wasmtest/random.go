@@ -81,6 +81,23 @@ func (g *generator) state(depth int) {
 	}
 }
 
+// mask pushes a comparison, which engines may join with an and before it and a branch after it.
+func (g *generator) mask(depth int) {
+	x, comparison := g.local('i'), 0x48+g.rng.IntN(8)
+	switch g.rng.IntN(3) {
+	case 0:
+		g.expr('i', depth-1)
+		g.expr('i', depth-1)
+		g.emit(0x71, 0x21, x)
+		g.asking()
+		g.emit(I32(0), 0x20, x, comparison)
+	case 1:
+		g.emit(0x20, g.local('i'), 0x20, g.local('i'), 0x71, 0x21, x, 0x20, x, 0x20, g.local('i'), comparison)
+	default:
+		g.emit(0x20, x, 0x20, g.local('i'), comparison)
+	}
+}
+
 // asking is a statement of asyncify's.
 func (g *generator) asking() {
 	switch g.rng.IntN(6) {
@@ -410,6 +427,10 @@ func (g *generator) expr64(depth int) {
 func (g *generator) expr32(depth int) {
 	if g.async && g.oneIn(4) {
 		g.state(depth)
+		return
+	}
+	if g.async && g.oneIn(3) {
+		g.mask(depth)
 		return
 	}
 	switch g.rng.IntN(6) {
