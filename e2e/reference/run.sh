@@ -4,6 +4,7 @@
 #   REFERENCE_CU=DIR   servers/cu of permaweb/ao with its dependencies installed (npm install; better-sqlite3 is compiled), and
 #                      @permaweb/ao-loader 0.0.49: 0.0.44, which it asks for, gives other hash seeds, and so another order of keys
 #   MESSAGES=N         how many things are done (default 60); each may cause several messages
+#   MINUTES=N          after which no more is done
 #   SEED=N             of what is done (default 1)
 #   VERBATIM=FILE      our program (default ../bin/verbatim)
 #   KEEP=DIR           keeps logs and data there
