@@ -16,7 +16,7 @@ import (
 
 // recover gives the tip of a process after so many steps that are in the log: from the newest checkpoint that the log agrees
 // with, and from there by evaluating again with the log's own inferences. Every step is compared with its receipt, and none
-// is signed again. Saved is how many steps that checkpoint covers.
+// is signed again. Saved is how many steps the newest checkpoint covers then.
 func (u *Unit) recover(ctx context.Context, loaded *actor, history receipt.History, steps int64) (recovered *tip, saved int64, err error) {
 	id := loaded.meta.ID
 	memory, saved := u.checkpoint(loaded, steps)
@@ -26,12 +26,17 @@ func (u *Unit) recover(ctx context.Context, loaded *actor, history receipt.Histo
 		}
 	}
 	var entry *receipt.Entry
+	var saving pace
 	for number := saved; number < steps; number++ {
 		if entry, err = u.stepEntry(id, number); err != nil {
 			return nil, 0, err
 		}
 		if memory, err = u.again(ctx, loaded, memory, entry); err != nil {
 			return nil, 0, err
+		}
+		// So a unit that never lives long enough to recover at once gets there all the same.
+		if done := number + 1; steps == history.Steps && done-saved >= checkpointSteps && saving.due() {
+			saved, saving = done, u.keep(id, done, memory)
 		}
 	}
 	recovered = &tip{steps: steps, at: Position{Nonce: -1}, booted: history.First == receipt.BootNonce, memory: memory, assigned: loaded.origin()}

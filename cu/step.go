@@ -323,18 +323,23 @@ func (u *Unit) complete(r *receipt.Receipt, actor *actor, step eval.Step, outcom
 	return u.config.Log.AppendModule(actor.module.wasm)
 }
 
-// save writes a checkpoint of the tip, if there is anything new. One that cannot be written costs time after a restart and
-// nothing else. Only the process's flight calls it, or Close, when there are no flights.
+// save writes a checkpoint of the tip, if there is anything new. Only the process's flight calls it, or Close, when there are
+// no flights.
 func (u *Unit) save(p *process) {
 	if p.tip == nil || p.tip.steps <= p.saved {
 		return
 	}
+	p.saved, p.saving = p.tip.steps, u.keep(p.id, p.tip.steps, p.tip.memory)
+}
+
+// keep writes a checkpoint. One that cannot be written costs time after a restart and nothing else.
+func (u *Unit) keep(process ao.ID, steps int64, memory replay.Memory) pace {
 	begin := time.Now()
-	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: p.id, Steps: p.tip.steps, Memory: p.tip.memory.Image})
+	err := u.config.Checkpoints.Save(checkpoint.Checkpoint{Process: process, Steps: steps, Memory: memory.Image})
 	if err != nil {
-		u.config.Logger.Warn("checkpoint not saved", "process", p.id, "nonce", p.tip.at.Nonce, "error", err)
+		u.config.Logger.Warn("checkpoint not saved", "process", process, "steps", steps, "error", err)
 	}
-	p.saved, p.saving = p.tip.steps, pace{time.Now(), time.Since(begin)}
+	return pace{time.Now(), time.Since(begin)}
 }
 
 // observe completes an observation and hands it on.
