@@ -68,6 +68,10 @@ func (c *chaos) spare(ctx context.Context, before int64) {
 	for begin := time.Now(); c.run.answered.Load() == before && time.Since(begin) < 2*time.Minute && ctx.Err() == nil; {
 		time.Sleep(50 * time.Millisecond)
 	}
+	if c.run.answered.Load() == before && ctx.Err() == nil {
+		c.run.differs("no message was answered in 2 minutes; what the unit does instead is in its log")
+		_, _, _ = c.run.unit.stop(syscall.SIGQUIT, time.Minute)
+	}
 }
 
 func (c *chaos) end(politely bool) error {

@@ -211,7 +211,7 @@ func (w *world) message(h *history, number int, p *process, random *rand.Rand) (
 		again := *p.spoken[at]
 		p.spoken = append(p.spoken[:at], p.spoken[at+1:]...)
 		again.by = "second-messenger"
-		id, err = w.assign(p.id, again, "")
+		id, err = w.send(again)
 		h.counts["duplicates"]++
 	case draw < 98: // the item is on the gateway only
 		exclude := [...]string{"", "", "Data", "Anchor", "Data,Anchor,Signature"}[random.IntN(5)]

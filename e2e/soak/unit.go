@@ -112,7 +112,7 @@ func (u *unit) stop(signal syscall.Signal, limit time.Duration) (code int, took 
 	select {
 	case <-done:
 	case <-time.After(limit):
-		_ = cmd.Process.Kill()
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // what it does is in its log then
 		<-done
 		err = fmt.Errorf("the unit goes on %v after %v", limit, signal)
 	}
