@@ -33,6 +33,7 @@ check "kill -9 in the middle of evaluations" curl -- ./crash.sh
 check "a day of messages, kill -9 and a failing network: as undisturbed" go -- ./soak/run.sh
 check "tokens of the Llama 2 and 3 vocabularies as in two JavaScript tokenizers" node -- ./tokenizers/run.sh
 check "ao-loader on Node gives the same results and memory" node -- ./aoloader/run.sh
+check "one memory on every processor" qemu-aarch64-static node -- ./memory.sh
 check "weavedrive under ao-loader leaves the same results and memory" node -- ./weavedrive/run.sh
 check "arweave.js posts transactions and chunks, and reads them back" node -- ./arweave/run.sh
 check "aoconnect, every call of its legacy and mainnet modes" node -- ./aoconnect/run.sh
