@@ -13,10 +13,12 @@
 package cu
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -146,10 +148,28 @@ func (u *Unit) Close() {
 	u.mu.Unlock()
 	u.stop(ErrClosed)
 	u.flights.Wait()
+	u.saveAll()
+}
+
+// When the unit closes: how many checkpoints are saved at a time, since most of the time is spent waiting for the disk, and
+// for how long new ones are begun. Whoever stopped the daemon does not wait for ever, and what is not saved is evaluated again.
+const (
+	savesMax   = 16
+	savingTime = 5 * time.Second
+)
+
+// saveAll saves checkpoints of all processes, first of those that lack most.
+func (u *Unit) saveAll() {
+	processes := slices.SortedFunc(maps.Values(u.processes), func(a, b *process) int { return cmp.Compare(b.lacks(), a.lacks()) })
 	var saving sync.WaitGroup
 	turns := make(chan struct{}, savesMax)
-	for _, p := range u.processes {
+	begin := time.Now()
+	for i, p := range processes {
 		turns <- struct{}{}
+		if time.Since(begin) > savingTime && p.lacks() > 0 {
+			u.config.Logger.Warn("closed before every process had a checkpoint; the others take longer to begin", "without", len(processes)-i)
+			break
+		}
 		saving.Go(func() {
 			u.save(p)
 			<-turns
@@ -157,9 +177,6 @@ func (u *Unit) Close() {
 	}
 	saving.Wait()
 }
-
-// savesMax is how many checkpoints are saved at a time when the unit closes: most of the time is spent waiting for the disk.
-const savesMax = 16
 
 // Head tells where the log of receipts ends.
 func (u *Unit) Head() receipt.Head { return u.config.Log.Head() }

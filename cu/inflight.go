@@ -28,6 +28,14 @@ type process struct {
 	published publications
 }
 
+// lacks is how many steps no checkpoint covers.
+func (p *process) lacks() int64 {
+	if p.tip == nil {
+		return 0
+	}
+	return p.tip.steps - p.saved
+}
+
 // pace keeps the saving of large memories from taking more than a small part of the time.
 type pace struct {
 	ended time.Time

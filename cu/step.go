@@ -326,7 +326,7 @@ func (u *Unit) complete(r *receipt.Receipt, actor *actor, step eval.Step, outcom
 // save writes a checkpoint of the tip, if there is anything new. Only the process's flight calls it, or Close, when there are
 // no flights.
 func (u *Unit) save(p *process) {
-	if p.tip == nil || p.tip.steps <= p.saved {
+	if p.lacks() <= 0 {
 		return
 	}
 	p.saved, p.saving = p.tip.steps, u.keep(p.id, p.tip.steps, p.tip.memory)
