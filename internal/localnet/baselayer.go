@@ -376,12 +376,12 @@ func (n *Network) readChunk(e *entry, at int64) (chunk, path []byte, err error) 
 	}
 	defer file.Close()
 	data := io.NewSectionReader(file, e.headerBytes, e.dataBytes)
-	tree, err := treeOver(bufio.NewReader(data), e.dataBytes)
+	tree, err := dataitem.NewDataTree(bufio.NewReader(data), e.dataBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	path, place := tree.pathTo(at)
-	chunk = make([]byte, place.end-place.start)
-	_, err = data.ReadAt(chunk, place.start)
+	path, leaf := tree.PathTo(at)
+	chunk = make([]byte, leaf.End-leaf.Start)
+	_, err = data.ReadAt(chunk, leaf.Start)
 	return chunk, path, err
 }

@@ -52,12 +52,13 @@ func readVectors(t testing.TB) (vectors []vector) {
 // chunksOf gives the bodies of POST /chunk for data.
 func (v vector) chunksOf(t testing.TB) (bodies [][]byte) {
 	t.Helper()
-	tree, err := treeOver(bytes.NewReader(v.data), v.Bytes)
+	tree, err := dataitem.NewDataTree(bytes.NewReader(v.data), v.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for at := int64(0); at < v.Bytes; {
-		path, place := tree.pathTo(at)
+		path, leaf := tree.PathTo(at)
+		place := span{leaf.Start, leaf.End}
 		body, err := json.Marshal(map[string]string{
 			"data_root": encode(v.parsed.DataRoot), "data_size": fmt.Sprint(v.Bytes), "data_path": encode(path), "offset": fmt.Sprint(place.end - 1),
 			"chunk": encode(v.data[place.start:place.end]),
@@ -230,8 +231,8 @@ func TestOddTrees(t *testing.T) {
 	chunks := [][]byte{[]byte("two chunks "), []byte("where one would do")}
 	left, right := int64(len(chunks[0])), int64(len(chunks[1]))
 	contents := [...]hash{sha256.Sum256(chunks[0]), sha256.Sum256(chunks[1])}
-	leaves := [...]hash{leafHash(contents[0], note(left)), leafHash(contents[1], note(left+right))}
-	root := branchHash(leaves[0], leaves[1], note(left))
+	leaves := [...]hash{dataitem.LeafHash(contents[0], dataitem.EndNumber(left)), dataitem.LeafHash(contents[1], dataitem.EndNumber(left+right))}
+	root := dataitem.BranchHash(leaves[0], leaves[1], dataitem.EndNumber(left))
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestOddTrees(t *testing.T) {
 		t.Fatalf("%d %s", status, said)
 	}
 	for i, end := range [...]int64{left, left + right} {
-		path := slices.Concat(leaves[0][:], leaves[1][:], note(left), contents[i][:], note(end))
+		path := slices.Concat(leaves[0][:], leaves[1][:], dataitem.EndNumber(left), contents[i][:], dataitem.EndNumber(end))
 		body, err := json.Marshal(map[string]string{"data_root": encode(root[:]), "data_size": fmt.Sprint(left + right), "data_path": encode(path),
 			"offset": fmt.Sprint(end - 1), "chunk": encode(chunks[i])})
 		if err != nil {
@@ -274,30 +275,31 @@ func TestPaths(t *testing.T) {
 		if v.parsed.Format == 1 || v.Bytes == 0 {
 			continue
 		}
-		tree, err := treeOver(bytes.NewReader(v.data), v.Bytes)
-		if err != nil || !bytes.Equal(tree.hash[:], v.parsed.DataRoot) {
-			t.Fatalf("%d bytes: root %x (%v), want %x", v.Bytes, tree.hash, err, v.parsed.DataRoot)
+		tree, err := dataitem.NewDataTree(bytes.NewReader(v.data), v.Bytes)
+		if err != nil || !bytes.Equal(tree.Hash[:], v.parsed.DataRoot) {
+			t.Fatalf("%d bytes: root %x (%v), want %x", v.Bytes, tree.Hash, err, v.parsed.DataRoot)
 		}
-		path, place := tree.pathTo(v.Bytes / 2)
+		path, leaf := tree.PathTo(v.Bytes / 2)
+		place := span{leaf.Start, leaf.End}
 		chunk := v.data[place.start:place.end]
-		if got, err := checkPath(tree.hash, v.Bytes, v.Bytes/2, path, chunk); err != nil || got != place {
+		if got, err := checkPath(tree.Hash, v.Bytes, v.Bytes/2, path, chunk); err != nil || got != place {
 			t.Errorf("%d bytes: %v %v, want %v", v.Bytes, got, err, place)
 		}
 		for at := range path {
 			changed := bytes.Clone(path)
 			changed[at] ^= 1
 			for _, wrong := range [][]byte{changed, path[:at]} {
-				if _, err := checkPath(tree.hash, v.Bytes, v.Bytes/2, wrong, chunk); !errors.Is(err, errProof) {
+				if _, err := checkPath(tree.Hash, v.Bytes, v.Bytes/2, wrong, chunk); !errors.Is(err, errProof) {
 					t.Fatalf("%d bytes, byte %d of the path: %v", v.Bytes, at, err)
 				}
 			}
 		}
 		for _, at := range []int64{-1, place.start - 1, place.end, v.Bytes} {
-			if _, err := checkPath(tree.hash, v.Bytes, at, path, chunk); !errors.Is(err, errProof) {
+			if _, err := checkPath(tree.Hash, v.Bytes, at, path, chunk); !errors.Is(err, errProof) {
 				t.Errorf("%d bytes: the path leads to byte %d: %v", v.Bytes, at, err)
 			}
 		}
-		if _, err := checkPath(tree.hash, v.Bytes+1, v.Bytes/2, path, chunk); place.end == v.Bytes && v.Bytes%chunkBytesMax != 0 && !errors.Is(err, errProof) {
+		if _, err := checkPath(tree.Hash, v.Bytes+1, v.Bytes/2, path, chunk); place.end == v.Bytes && v.Bytes%chunkBytesMax != 0 && !errors.Is(err, errProof) {
 			t.Errorf("%d bytes: another size: %v", v.Bytes, err)
 		}
 	}
@@ -306,14 +308,14 @@ func TestPaths(t *testing.T) {
 // FuzzPath looks for paths that crash, or that lead to a chunk that is not there.
 func FuzzPath(f *testing.F) {
 	v := readVectors(f)[0]
-	tree, err := treeOver(bytes.NewReader(v.data), v.Bytes)
+	tree, err := dataitem.NewDataTree(bytes.NewReader(v.data), v.Bytes)
 	if err != nil {
 		f.Fatal(err)
 	}
-	path, _ := tree.pathTo(0)
+	path, _ := tree.PathTo(0)
 	f.Add(path, v.data, v.Bytes, int64(0))
 	f.Fuzz(func(t *testing.T, path, chunk []byte, size, at int64) {
-		place, err := checkPath(tree.hash, size, at, path, chunk)
+		place, err := checkPath(tree.Hash, size, at, path, chunk)
 		if err == nil && (size != v.Bytes || !bytes.Equal(chunk, v.data[place.start:place.end])) {
 			t.Errorf("%x leads to %v of %d", path, place, size)
 		}
